@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,12 @@ from survfuse.explain.agreement_tables import agreement_frame, check_frame
 from survfuse.explain.columns import hazard_ratios, variables
 from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
+from survfuse.explain.figures import plot_terms
 from survfuse.explain.gene_sets import gene_sets, in_gene_sets
 from survfuse.explain.genes import genes, genes_of
 from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
+from survfuse.explain.summary_html import summary_html
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
 from survfuse.explain.tile_clusters import clusters
 from survfuse.explain.tile_gallery import (
@@ -45,6 +48,28 @@ class Explanation:
     def __repr__(self) -> str:
         names = ", ".join(self.terms.columns[1:])
         return f"Explanation({len(self.patients)} patients; terms: {names})"
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
+
+    def plot_terms(
+        self,
+        patient: str,
+        ax: Any = None,
+    ) -> Any:
+        """Draw the terms of a patient as bars, largest first; those that do not reproduce grey.
+
+        Parameters
+        ----------
+        patient : str
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; on a new figure where not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return plot_terms(self, patient, ax)
 
     @property
     def patients(self) -> tuple[str, ...]:

@@ -1,0 +1,253 @@
+"""The command that explains predictions: explain."""
+
+from __future__ import annotations
+
+import sys
+import time as clock
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from survfuse.cli.options import CohortFile, OutFolder, Quiet, option
+
+STEP_SECONDS = 5.0  # between two JSON lines about patients
+MOST_NOTES = 10  # printed; all are in the folder
+
+
+def explain(
+    bundle: Annotated[
+        Path,
+        typer.Argument(help="Bundle that `train` wrote.", show_default=False),
+    ],
+    cohort: CohortFile,
+    out: OutFolder,
+    patients: Annotated[
+        list[str] | None,
+        option("Patient to explain; everyone by default. Repeatable.", metavar="ID"),
+    ] = None,
+    patients_file: Annotated[
+        Path | None,
+        option("Text file with a patient to explain on each line."),
+    ] = None,
+    horizons: Annotated[
+        list[float] | None,
+        option("Time of the percentage points. Repeatable.", "--horizon"),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        option(
+            "Cohort file of the patients to compare with: the training patients, where the "
+            "bundle does not hold what the model reads of them.",
+        ),
+    ] = None,
+    no_tiles: Annotated[
+        bool,
+        option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
+    ] = False,
+    force: Annotated[
+        bool,
+        option(
+            "Replace an explanation that is there already; nothing else ever is.",
+            "--force",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Explain predictions of a bundle: terms that add up, columns, genes, tiles, agreement.
+
+    Writes a folder of tables (CSV and Parquet), explanation.json and explanation.html, which
+    appears whole or not at all. No outcome is needed.
+    """
+    from survfuse._errors import FeatureFileError, PartialError, listed
+    from survfuse._places import staged_folder
+    from survfuse.cli.output import print_problems
+    from survfuse.cohort import load_cohort
+    from survfuse.estimator import SurvivalFusion
+    from survfuse.explain import explain as explained_by
+    from survfuse.explain.damaged import damaged_patients
+    from survfuse.report.explanation_page import write_page
+    from survfuse.results.explanation_folder import try_explanation_folder, write_record
+    from survfuse.results.explanation_tables import write_tables
+
+    target = try_explanation_folder(out, force=force)
+    model = SurvivalFusion.load(bundle)
+    allowed = model.config.inputs.allow_followup
+    data = load_cohort(cohort, need_outcome=False, allow_followup=allowed)
+    print_problems(data)
+    compared = None
+    if reference is not None:
+        compared = load_cohort(reference, need_outcome=False, allow_followup=allowed)
+    chosen = _patients(data, patients, patients_file)
+    damaged = damaged_patients(data, chosen, model.need_fitted().transforms.bag_scaler)
+    kept = [patient for patient in chosen if patient not in damaged]
+    if damaged and not kept:
+        raise FeatureFileError(next(iter(damaged.values())))
+    explanation = explained_by(model, data, kept, reference=compared)
+    times = _horizons(model, horizons)
+    with staged_folder(target) as folder:
+        with _progress(quiet) as step:
+            written = write_tables(
+                explanation,
+                folder,
+                horizons=times,
+                tiles=not no_tiles,
+                step=step,
+            )
+        source = "of the training cohort" if reference is None else f"of {reference}"
+        record = _record(bundle, data.name, explanation, source)
+        record |= {
+            "horizons": list(times),
+            "tables": written.described(),
+            "left_out": written.left_out,
+            "damaged": damaged,
+        }
+        write_page(folder, explanation, record)
+        write_record(folder, record)
+    _print(target, explanation, written.left_out)
+    if damaged:
+        raise PartialError(
+            f"{len(damaged)} of {len(chosen)} patients are not explained: "
+            f"{listed(damaged.values(), 3)}",
+        )
+
+
+def _patients(
+    cohort: Any,
+    named: Sequence[str] | None,
+    file: Path | None,
+) -> list[str]:
+    """Patients to explain, all of whom are in the cohort.
+
+    Raises
+    ------
+    InputError
+        For a patient who is not.
+    """
+    from survfuse._errors import InputError, listed
+    from survfuse._gate import read_text
+
+    chosen = list(named or ())
+    if file is not None:
+        lines = [line.strip() for line in read_text(file).splitlines()]
+        chosen += [line for line in lines if line]
+        if not chosen:
+            raise InputError(f"{file}: expected a patient on each line, got none")
+    if not chosen:
+        return list(cohort.patients)
+    known = set(cohort.patients)
+    if unknown := [patient for patient in chosen if patient not in known]:
+        raise InputError(
+            f"no such patient in {cohort.name} ({len(known)} patients): {listed(unknown)}",
+        )
+    return chosen
+
+
+def _horizons(
+    model: Any,
+    given: Sequence[float] | None,
+) -> tuple[float, ...]:
+    """Times of the percentage points, as `predict` chooses them."""
+    from survfuse.evaluation.default_horizons import default_horizons
+
+    if given:
+        return tuple(given)
+    summary = model.fitted.summary
+    longest = summary.get("calibration_cohort", summary)["longest_time"]
+    return default_horizons(summary["unit"], longest)
+
+
+def _record(
+    bundle: Path,
+    cohort: str,
+    explanation: Any,
+    source: str,
+) -> dict[str, Any]:
+    """What was explained, by what, and how far it adds up."""
+    from survfuse._storage import sha256_file
+    from survfuse.evaluation.versions import versions
+
+    explained = explanation.explained
+    notes = list(explanation.notes)
+    for patient, message in explanation.prediction.notes:
+        notes.append(f"{patient}: {message}" if patient else message)
+    return {
+        "versions": versions(),
+        "command": " ".join(["survfuse", *sys.argv[1:]]),
+        "bundle": {"path": bundle, "sha256": sha256_file(bundle / "bundle.json")},
+        "cohort": cohort,
+        "unit": explanation.prediction.unit,
+        "patients": len(explanation.patients),
+        "reference": {"patients": explained.reference.patients, "from": source},
+        "terms": list(explanation.terms),
+        "exact": explained.parts.exact,
+        "largest_difference": explanation.largest_difference,
+        "notes": notes,
+    }
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show which table is written: a bar on a terminal, JSON lines otherwise."""
+    if quiet:
+        yield lambda what, done, of: None
+    elif sys.stderr.isatty():
+        from rich.progress import TimeElapsedColumn
+
+        from survfuse.cli.output import progress_bars
+
+        with progress_bars(TimeElapsedColumn()) as bars:
+            task = bars.add_task("", total=None)
+            yield lambda what, done, of: bars.update(
+                task,
+                description=what,
+                completed=done,
+                total=of,
+            )
+    else:
+        yield _lines()
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    """Writer of a JSON line for each table, and now and then for its patients."""
+    from survfuse.cli.output import write_event
+
+    last = {"what": "", "at": 0.0}
+
+    def write(
+        what: str,
+        done: int,
+        of: int,
+    ) -> None:
+        now = clock.monotonic()
+        if what == last["what"] and now - float(last["at"]) < STEP_SECONDS:
+            return
+        last.update(what=what, at=now)
+        write_event("explain", table=what, done=done, of=of)
+
+    return write
+
+
+def _print(
+    target: Path,
+    explanation: Any,
+    left_out: dict[str, str],
+) -> None:
+    """Say what was explained, and what could not be."""
+    from survfuse.results.explanation_tables import NOT_ASKED, NOTHING
+
+    count = len(explanation.patients)
+    terms = ", ".join(name for name in explanation.terms if name != "constant")
+    typer.echo(f"{count} patients explained by {terms or 'nothing but a constant'}")
+    typer.echo(
+        "largest difference between the sum of the terms and the prediction: "
+        f"{explanation.largest_difference:.1e}",
+    )
+    for note in explanation.notes[:MOST_NOTES]:
+        typer.echo(f"note: {note}", err=True)
+    for table, reason in left_out.items():
+        if reason not in (NOT_ASKED, NOTHING):
+            typer.echo(f"note: {table}: {reason}", err=True)
+    typer.echo(f"explanation: {target / 'explanation.html'}")
