@@ -43,6 +43,16 @@ def explain(
             "bundle does not hold what the model reads of them.",
         ),
     ] = None,
+    halves: Annotated[
+        int,
+        option(
+            "Pairs of half models to fit, which say whether another cohort would give the same; "
+            "0: what the bundle knows of that. Needs the training cohort, with its outcome: "
+            "--reference, or COHORT itself.",
+            "--halves",
+            min=0,
+        ),
+    ] = 0,
     no_tiles: Annotated[
         bool,
         option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
@@ -61,13 +71,14 @@ def explain(
     Writes a folder of tables (CSV and Parquet), explanation.json and explanation.html, which
     appears whole or not at all. No outcome is needed.
     """
-    from survfuse._errors import FeatureFileError, PartialError, listed
+    from survfuse._errors import PartialError, listed
     from survfuse._places import staged_folder
+    from survfuse.cli.agreement_step import with_agreement_of
     from survfuse.cli.output import print_problems
     from survfuse.cohort import load_cohort
+    from survfuse.cohort.damaged_slides import load_undamaged
     from survfuse.estimator import SurvivalFusion
     from survfuse.explain import explain as explained_by
-    from survfuse.explain.damaged import damaged_patients
     from survfuse.report.explanation_page import write_page
     from survfuse.results.explanation_folder import try_explanation_folder, write_record
     from survfuse.results.explanation_tables import write_tables
@@ -75,17 +86,16 @@ def explain(
     target = try_explanation_folder(out, force=force)
     model = SurvivalFusion.load(bundle)
     allowed = model.config.inputs.allow_followup
-    data = load_cohort(cohort, need_outcome=False, allow_followup=allowed)
+    data, damaged = load_undamaged(cohort, allow_followup=allowed)
     print_problems(data)
     compared = None
     if reference is not None:
         compared = load_cohort(reference, need_outcome=False, allow_followup=allowed)
+    if halves:
+        trained_on = load_cohort(reference or cohort, allow_followup=allowed)
+        model = with_agreement_of(model, trained_on, halves, quiet=quiet)
     chosen = _patients(data, patients, patients_file)
-    damaged = damaged_patients(data, chosen, model.need_fitted().transforms.bag_scaler)
-    kept = [patient for patient in chosen if patient not in damaged]
-    if damaged and not kept:
-        raise FeatureFileError(next(iter(damaged.values())))
-    explanation = explained_by(model, data, kept, reference=compared)
+    explanation = explained_by(model, data, chosen, reference=compared)
     times = _horizons(model, horizons)
     with staged_folder(target) as folder:
         with _progress(quiet) as step:
@@ -102,6 +112,7 @@ def explain(
             "horizons": list(times),
             "tables": written.described(),
             "left_out": written.left_out,
+            "notes": [*record["notes"], *written.notes],
             "damaged": damaged,
         }
         write_page(folder, explanation, record)
@@ -109,7 +120,7 @@ def explain(
     _print(target, explanation, written.left_out)
     if damaged:
         raise PartialError(
-            f"{len(damaged)} of {len(chosen)} patients are not explained: "
+            f"{len(damaged)} patients of {cohort} are not explained: "
             f"{listed(damaged.values(), 3)}",
         )
 

@@ -9,7 +9,13 @@ from survfuse.explain.terms import CONSTANT
 if TYPE_CHECKING:
     from survfuse.explain.explanation import Explanation
 
-RAISES, LOWERS, UNSURE, INK, RULE = "#c2571a", "#1f5f99", "#b4bcc4", "#1f2933", "#c9d1d9"
+RAISES, LOWERS, UNSURE, INK, RULE = (
+    "#c2571a",
+    "#1f5f99",
+    "#b4bcc4",
+    "#1f2933",
+    "#c9d1d9",
+)
 """Orange and blue, which colour-blind people tell apart; every value has its sign beside it."""
 
 
@@ -29,7 +35,8 @@ def plot_terms(
     ax: Any = None,
 ) -> Any:
     """Draw the terms of a patient as bars; see `Explanation.plot_terms`."""
-    terms = explanation.terms.loc[patient]
+    row = explanation.explained.row(patient)
+    terms, risk = explanation.terms.iloc[row], explanation.prediction.log_risk[row]
     own = terms.drop(CONSTANT)
     own = own.loc[own.abs().sort_values(ascending=False, kind="stable").index]
     grey = grey_terms(explanation)
@@ -38,13 +45,13 @@ def plot_terms(
 
         height = 1.5 + 0.4 * (len(own) + 2)
         _, ax = pyplot.subplots(figsize=(6.4, height), layout="constrained")
-    risk = explanation.prediction.log_risk[explanation.explained.row(patient)]
     rows = [*own.items(), ("average patient", terms[CONSTANT]), ("log-risk", risk)]
     for y, (name, value) in enumerate(rows):
         if y < len(own):
             ax.barh(y, value, color=_colour(value, name in grey), height=0.62)
-        place = (1.02, y)
-        ax.text(*place, signed(value), transform=ax.get_yaxis_transform(), va="center")
+        across = ax.get_yaxis_transform()
+        ax.text(1.02, y, signed(value), transform=across, va="center", color=INK)
+    names = [str(name).replace("*", " × ") for name, _ in rows]
     ax.set_yticks(range(len(rows)), names)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     most = max(own.abs().max(), 0.05) if len(own) else 1.0

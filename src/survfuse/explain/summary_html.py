@@ -19,7 +19,9 @@ def summary_html(explanation: Explanation) -> str:
     terms, patients = explanation.terms, len(explanation.patients)
     judged, grey = judged_terms(explanation), grey_terms(explanation)
     rows = [_row("th", "patient", [n.replace("*", " × ") for n in terms], "log-risk")]
-    for patient, risk in zip(terms.index[:MOST], explanation.prediction.log_risk, strict=False):
+    for patient, risk in zip(
+        terms.index[:MOST], explanation.prediction.log_risk, strict=False
+    ):
         cells = []
         for name, value in terms.loc[patient].items():
             style = ' style="opacity:.45"' if name in grey else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,10 +30,13 @@ class Written:
         Rows of each table that was written.
     left_out : dict of table to str
         Why others were not.
+    notes : list of str
+        What must be known of them.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def described(self) -> dict[str, Any]:
         """Each table that was written: files, rows, and what its columns mean."""
@@ -74,14 +77,16 @@ def write_tables(
     written = Written()
     makers = _makers(explanation, horizons)
     if tiles:
-        by_name = {table.name: table for table in TABLES}
-        path, columns = folder / "tiles.parquet", by_name["tiles"].columns
-        rows, clusters, reasons = write_tiles(explanation.explained, path, columns, step)
-        if rows:
-            written.rows["tiles"] = rows
-            makers["clusters"] = lambda: clusters
-        if reasons or not rows:
-            written.left_out["tiles"] = "; ".join(reasons) or NOTHING
+        columns = {table.name: table.columns for table in TABLES}["tiles"]
+        path = folder / "tiles.parquet"
+        result = write_tiles(explanation.explained, path, columns, step)
+        written.notes.extend(result.notes)
+        if result.rows:
+            written.rows["tiles"] = result.rows
+        if result.reasons or not result.rows:
+            written.left_out["tiles"] = "; ".join(result.reasons) or NOTHING
+        if len(result.clusters):
+            makers["clusters"] = lambda: result.clusters
     else:
         written.left_out["tiles"] = NOT_ASKED
     for table in TABLES:

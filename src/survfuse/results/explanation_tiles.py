@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +12,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from survfuse._errors import SurvfuseError
+from survfuse.explain.bag_terms import bags
 from survfuse.explain.explained import Explained
+from survfuse.explain.tile_clusters import cluster_rows
 from survfuse.explain.tiles import tile_tables
 
 ROWS = 65_536
@@ -75,13 +78,34 @@ class TileWriter:
         self._waiting, self._waiting_rows = [], 0
 
 
+@dataclass(frozen=True)
+class TileResult:
+    """What came of writing tiles.
+
+    Attributes
+    ----------
+    rows : int
+    clusters : DataFrame
+        As `Explanation.clusters`, added up on the way; empty where no clusters are known.
+    reasons : tuple of str
+        Why bags are left out.
+    notes : tuple of str
+        What must be known of the columns.
+    """
+
+    rows: int
+    clusters: pd.DataFrame
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 def write_tiles(
     explained: Explained,
     path: Path,
     columns: Mapping[str, str],
     step: Step,
-) -> tuple[int, pd.DataFrame, tuple[str, ...]]:
-    """Write every tile of every bag, and add up those of each cluster on the way.
+) -> TileResult:
+    """Write every tile of every bag, each read once.
 
     Parameters
     ----------
@@ -92,38 +116,19 @@ def write_tiles(
         Whose keys are the columns of the file.
     step : callable
         Told of each patient.
-
-    Returns
-    -------
-    rows : int
-    clusters : DataFrame
-        As `Explanation.clusters`.
-    reasons : tuple of str
-        Why bags were left out.
     """
-    bags = [n for n in explained.modalities if n in explained.fitted.transforms.bag_scaler]
-    reasons, sums = [], []
+    reasons, sums, notes = [], [], dict[str, None]()
     with TileWriter(path, columns) as writer:
-        for name in bags:
+        for name in bags(explained):
+            total = int(explained.present(name).sum())
             try:
                 for done, (patient, frame) in enumerate(tile_tables(explained, name)):
-                    step(name, done, len(explained.ids))
-                    named = frame.assign(patient_id=patient, modality=name)
-                    writer.add(named)
-                    sums.append(_cluster_sums(named))
+                    step(name, done, total)
+                    writer.add(frame.assign(patient_id=patient))
+                    sums.append(cluster_rows(patient, frame))
+                    notes |= dict.fromkeys(frame.attrs["notes"])
             except SurvfuseError as error:
                 reasons.append(str(error))
-    clusters = pd.concat(sums, ignore_index=True) if sums else pd.DataFrame()
-    return writer.rows, clusters, tuple(reasons)
-
-
-def _cluster_sums(frame: pd.DataFrame) -> pd.DataFrame:
-    """Share, contribution and mean risk of each cluster of a patient."""
-    groups = frame.groupby(["patient_id", "modality", "cluster"], as_index=False)
-    sums = groups.agg(
-        share=("tile_risk", "size"),
-        contribution=("contribution", "sum"),
-        tile_risk=("tile_risk", "mean"),
-    )
-    sums["share"] /= len(frame)
-    return sums
+    filled = [table for table in sums if len(table)]
+    clusters = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return TileResult(writer.rows, clusters, tuple(reasons), tuple(notes))
