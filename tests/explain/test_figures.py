@@ -33,7 +33,7 @@ def test_bars_are_the_terms_largest_first_and_the_sum_stands_below() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert numbers[-1] == signed(explanation.prediction.log_risk[2])
     assert numbers[-2] == signed(explanation.terms.at["003", "constant"])
-    assert title == "Patient 003\nagreement was not measured"
+    assert title == "Patient 003\nagreement not measured"
 
 
 def test_colour_says_the_sign_and_grey_what_does_not_reproduce() -> None:

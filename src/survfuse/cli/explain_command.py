@@ -15,6 +15,7 @@ from survfuse.cli.options import CohortFile, OutFolder, Quiet, option
 
 STEP_SECONDS = 5.0  # between two JSON lines about patients
 MOST_NOTES = 10  # printed; all are in the folder
+MOST_BYTES = 2**24  # of a file of patients
 
 
 def explain(
@@ -142,7 +143,9 @@ def _patients(
 
     chosen = list(named or ())
     if file is not None:
-        lines = [line.strip() for line in read_text(file).splitlines()]
+        lines = [
+            line.strip() for line in read_text(file, limit=MOST_BYTES).splitlines()
+        ]
         chosen += [line for line in lines if line]
         if not chosen:
             raise InputError(f"{file}: expected a patient on each line, got none")

@@ -61,7 +61,7 @@ def plot_terms(
     ax.set_xlabel("change of the log-risk")
     title = f"Patient {patient}"
     if not judged_terms(explanation):
-        title += "\nagreement was not measured"
+        title += "\nagreement not measured"
     elif grey.intersection(own.index):
         title += "\ngrey: does not reproduce"
     ax.set_title(title, loc="left", fontsize=10)
