@@ -87,9 +87,9 @@ def test_only_the_first_patients_and_notes_are_shown(
 
 
 def test_damage_and_sampling_are_said() -> None:
-    damaged = {"004": "slide 'a' is broken"}
+    damaged = {"004": "slide a is broken"}
     text = plain(render(small_explanation(), record(damaged=damaged, exact=False)))
-    assert "Patients who are not explained 004 : slide 'a' is broken" in text
+    assert "Patients who are not explained 004 : slide a is broken" in text
     assert "single terms are averages over draws" in text
 
 

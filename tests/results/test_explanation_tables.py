@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from explanations import (
     cohort_file,
-    fitted_model,
     measured_explanation,
     small_explanation,
 )
@@ -22,6 +22,7 @@ from survfuse.results.explanation_tables import (
     NOT_ASKED,
     NOTHING,
     Written,
+    genes_table,
     points_table,
     terms_table,
     write_tables,
@@ -44,7 +45,7 @@ def test_every_table_is_written_or_its_absence_explained(
     folder: Path, written: Written
 ) -> None:
     assert {*written.rows, *written.left_out} == {table.name for table in TABLES}
-    assert written.left_out.keys() <= {"gene_sets", "excluded", "alone"}
+    assert written.left_out.keys() == {"gene_sets", "excluded", "alone"}
     files = {name for table in written.described().values() for name in table["files"]}
     assert {path.name for path in folder.iterdir()} == files
 
@@ -62,7 +63,8 @@ def test_files_have_the_columns_that_are_described(
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(folder / f"{name}.csv", dtype={"patient_id": str})
+    path, texts = folder / f"{name}.csv", {"patient_id": str}
+    return pd.read_csv(path, dtype=texts, float_precision="round_trip")
 
 
 @pytest.mark.usefixtures("written")
@@ -106,7 +108,7 @@ def test_without_tiles_all_else_is_written(tmp_path: Path) -> None:
     written = write_tables(small_explanation(), tmp_path, horizons=(), tiles=False)
     assert written.left_out["tiles"] == NOT_ASKED
     assert written.left_out["points"] == NOTHING
-    assert written.left_out["agreement"] == NOTHING
+    assert written.left_out["agreement"] == written.left_out["growth"] == NOTHING
     assert not (tmp_path / "tiles.parquet").exists()
     assert written.rows["clusters"] == len(small_explanation().clusters)
 
@@ -126,7 +128,7 @@ def test_a_table_that_cannot_be_computed_says_why(
         write_tables, small_explanation(), tmp_path, horizons=(), tiles=False
     )
     with pytest.raises(
-        ValueError, match=r"table excluded: column\(s\) \['term', 'reason'\]"
+        ValueError, match=r"table excluded: column\(s\) \['term', 'reason', 'alone'\]"
     ):
         make()
     monkeypatch.undo()
@@ -160,4 +162,15 @@ def test_points_without_a_horizon_are_no_rows() -> None:
     assert points_table(small_explanation(), ()).empty
     table = points_table(small_explanation(), HORIZONS)
     assert np.unique(table["horizon"]).tolist() == [365.0, 1095.0]
-    assert fitted_model().fitted is not None
+
+
+def test_genes_have_the_share_of_half_models_that_list_them() -> None:
+    assert "selected" not in genes_table(small_explanation())
+    explained = measured_explanation().explained
+    selected = {"expression": {"GENE3": 0.75}}
+    agreement = replace(explained.fitted.agreement, selected=selected)
+    fitted = replace(explained.fitted, agreement=agreement)
+    table = genes_table(Explanation(replace(explained, fitted=fitted)))
+    assert table.set_index("gene")["selected"].to_dict() == {
+        f"GENE{number}": 0.75 if number == 3 else 0.0 for number in range(1, 13)
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _PATIENT = {"patient_id": "the patient"}
 _MODALITY = {"modality": "where the input comes from"}
@@ -32,7 +32,7 @@ class TableFile:
     columns: Mapping[str, str]
     others: str = ""
     csv: bool = True
-    parquet: bool = field(default=False)
+    parquet: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -64,13 +64,15 @@ TABLES = (
             "low": "lower end of the 95 % interval over patients",
             "high": "upper end",
         },
-        "more on the term",
     ),
     TableFile(
         "excluded",
         "a term that the model leaves out",
-        {"term": "the term", "reason": "why"},
-        "more on the term",
+        {
+            "term": "the term",
+            "reason": "why",
+            "alone": "whether the table of that name has what it would say by itself",
+        },
     ),
     TableFile(
         "alone",
@@ -87,37 +89,49 @@ TABLES = (
             **_MODALITY,
             "column": "column of the table; (presence): that the patient has the table at all",
             "value": "the patient's cell",
-            "known": "whether the cell was used; otherwise the average took its place",
+            "known": "whether the cell could be used; otherwise the training mean was read",
             "contribution": "to the modality's main effect; all rows of a modality add up to it",
         },
-        "more on the column",
         parquet=True,
     ),
     TableFile(
         "hazard_ratios",
-        "a column, or a level of it",
+        "a column or a level of it, and what it is compared with; of a penalised fit, so shrunken",
         {
             **_MODALITY,
             "column": "column of the table",
-            "hazard_ratio": "by which the hazard is multiplied; of a penalised fit, so shrunken",
+            "level": "level of a category",
+            "contrast": "per unit, per SD, or against which level",
+            "hazard_ratio": "by which the hazard is multiplied",
+            "log_hazard_ratio": "its logarithm",
         },
-        "what is compared with what",
     ),
     TableFile(
         "genes",
-        "a gene that the model reads",
+        "a gene that the model reads, largest weight first",
         {
             **_MODALITY,
             "gene": "the gene",
             "weight": "change of the log-risk when the gene's z-score rises by 1",
+            "sd": "standard deviation of its contributions over these patients",
+            "mean_abs": "their mean size",
+            "largest_share": "its largest part of one patient's contributions",
+            "largest_patient": "whose",
+            "dominates": "whether that is more than a half",
         },
-        "more on the gene",
+        "`selected` is the share of the half models that have it among their 50 largest weights",
     ),
     TableFile(
         "gene_sets",
-        "a gene set that the model reads",
-        dict(_MODALITY),
-        "more on the set",
+        "a gene set that the model reads, largest mean contribution first",
+        {
+            **_MODALITY,
+            "set": "the set",
+            "genes": "its genes that are measured",
+            "weight": "change of the log-risk per unit of the set; empty where it has no unit",
+            "sd": "standard deviation of its contributions over these patients",
+            "mean_abs": "their mean size",
+        },
     ),
     TableFile(
         "points",
@@ -139,9 +153,8 @@ TABLES = (
             "cluster": "number of the cluster",
             "share": "of the patient's tiles",
             "contribution": "sum of the contributions of its tiles",
-            "tile_risk": "their mean",
+            "tile_risk": "mean log-risk of its tiles",
         },
-        "more on the cluster",
     ),
     TableFile(
         "tiles",
@@ -166,12 +179,28 @@ TABLES = (
         "agreement",
         "a thing that is shown, and how far models of halves of the training patients say the same",
         {
-            "level": "what it is: term, column, genes, tiles, ...",
+            "level": "what it is: prediction, term, column, genes, tiles, ...",
             "modality": "where it comes from",
             "name": "its name",
-            "agreement": "1: the same; 0: unrelated",
+            "agreement": "of models of halves; 1: the same; 0: unrelated",
+            "low": "smallest of a pair of halves",
+            "high": "largest",
+            "expected": "between models of two cohorts as large as the training cohort",
+            "splits": "pairs of halves",
+            "status": "reproduces, partly, grey or not used",
+            "says": "the same in a sentence",
         },
-        "interval, what larger cohorts would reach, and what to make of it",
+    ),
+    TableFile(
+        "growth",
+        "a thing that is shown, and a number of patients",
+        {
+            "level": "what it is, as in agreement",
+            "modality": "where it comes from",
+            "name": "its name",
+            "patients": "of each of two cohorts",
+            "expected": "agreement of their models",
+        },
     ),
 )
 """Every table that an explanation can have; one that has no row, or cannot be computed, is left

@@ -13,6 +13,7 @@ import pandas as pd
 from survfuse._errors import SurvfuseError
 from survfuse._storage import atomic_path
 from survfuse.explain import Explanation
+from survfuse.explain.agreement_tables import growth_frame, selection_frame
 from survfuse.results.csv_files import write_table
 from survfuse.results.explanation_schema import TABLES, TableFile
 from survfuse.results.explanation_tiles import Step, write_tiles
@@ -129,6 +130,23 @@ def points_table(
     return pd.concat(blocks) if blocks else pd.DataFrame()
 
 
+def genes_table(explanation: Explanation) -> pd.DataFrame:
+    """Genes, and how many half models have each in their list, where that was measured."""
+    table = explanation.genes
+    chosen = selection_frame(explanation.explained.fitted.agreement)
+    if len(chosen):
+        chosen = chosen.rename(columns={"share": "selected"})
+        table = table.merge(chosen, how="left", on=["modality", "gene"])
+        table["selected"] = table["selected"].fillna(0.0)
+    return table
+
+
+def growth_table(explanation: Explanation) -> pd.DataFrame:
+    """Agreement that larger cohorts would reach; no row where none was measured."""
+    agreement = explanation.explained.fitted.agreement
+    return pd.DataFrame() if agreement is None else growth_frame(agreement)
+
+
 def _makers(
     explanation: Explanation,
     horizons: Sequence[float],
@@ -137,6 +155,8 @@ def _makers(
     makers: dict[str, Callable[[], pd.DataFrame]] = {
         "terms": lambda: terms_table(explanation),
         "points": lambda: points_table(explanation, horizons),
+        "genes": lambda: genes_table(explanation),
+        "growth": lambda: growth_table(explanation),
     }
     for table in TABLES:
         makers.setdefault(table.name, partial(getattr, explanation, table.name))
@@ -158,4 +178,12 @@ def _write(
         write_table(folder / f"{table.name}.csv", frame)
     if table.parquet:
         with atomic_path(folder / f"{table.name}.parquet") as place:
-            frame.to_parquet(place, index=False)
+            _as_texts(frame).to_parquet(place, index=False)
+
+
+def _as_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cells of columns that may hold numbers and texts as texts: Parquet knows one type."""
+    table = frame.copy(deep=False)
+    for name in table.columns[table.dtypes == object]:
+        table[name] = table[name].map(str, na_action="ignore")
+    return table
