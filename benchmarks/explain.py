@@ -99,7 +99,7 @@ def trained(folder: Path) -> Path:
     terms = weights_of(model.need_fitted().summary)
     print(
         "weights:",
-        ", ".join(f"{name} {one['weight']:.2f}" for name, one in terms.items()),
+        ", ".join(f"{name} {one['value']:.2f}" for name, one in terms.items()),
     )
     return model.save(folder / "bundle")
 

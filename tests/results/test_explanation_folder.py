@@ -35,7 +35,9 @@ def test_a_new_or_empty_folder_may_be_taken(tmp_path: Path) -> None:
 
 
 def test_an_explanation_is_replaced_when_that_is_asked_for(finished: Path) -> None:
-    with pytest.raises(InputError, match="an explanation is there already; .* --force"):
+    with pytest.raises(
+        InputError, match=r"an explanation is there already; .* --force"
+    ):
         try_explanation_folder(finished)
     assert try_explanation_folder(finished, force=True) == finished
     link = finished.with_name("link")

@@ -228,17 +228,18 @@ def _lines() -> Callable[[str, int, int], None]:
     """Writer of a JSON line for each table, and now and then for its patients."""
     from survfuse.cli.output import write_event
 
-    last = {"what": "", "at": 0.0}
+    last_table, last_time = "", 0.0
 
     def write(
         what: str,
         done: int,
         of: int,
     ) -> None:
+        nonlocal last_table, last_time
         now = clock.monotonic()
-        if what == last["what"] and now - float(last["at"]) < STEP_SECONDS:
+        if what == last_table and now - last_time < STEP_SECONDS:
             return
-        last.update(what=what, at=now)
+        last_table, last_time = what, now
         write_event("explain", table=what, done=done, of=of)
 
     return write

@@ -18,7 +18,14 @@ def summary_html(explanation: Explanation) -> str:
     """Terms of the first patients, their agreement, and notes, as HTML."""
     terms, patients = explanation.terms, len(explanation.patients)
     judged, grey = judged_terms(explanation), grey_terms(explanation)
-    rows = [_row("th", "patient", [n.replace("*", " × ") for n in terms], "log-risk")]
+    rows = [
+        _row(
+            "th",
+            "patient",
+            [str(name).replace("*", " × ") for name in terms],
+            "log-risk",
+        )
+    ]
     for patient, risk in zip(
         terms.index[:MOST], explanation.prediction.log_risk, strict=False
     ):

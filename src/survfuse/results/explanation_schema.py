@@ -205,3 +205,14 @@ TABLES = (
 )
 """Every table that an explanation can have; one that has no row, or cannot be computed, is left
 out, and ``explanation.json`` says why."""
+
+
+def to_markdown() -> str:
+    """List of the files and their columns, for the documentation."""
+    lines = []
+    for table in TABLES:
+        names = ", ".join(f"`{name}`" for name in table.columns)
+        files = ", ".join(f"`{name}`" for name in table.files)
+        line = f"- {files}: a row is {table.about}. Columns: {names}"
+        lines.append(line + (f"; and {table.others}." if table.others else "."))
+    return "\n".join(lines)

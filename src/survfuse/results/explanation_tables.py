@@ -184,6 +184,6 @@ def _write(
 def _as_texts(frame: pd.DataFrame) -> pd.DataFrame:
     """Cells of columns that may hold numbers and texts as texts: Parquet knows one type."""
     table = frame.copy(deep=False)
-    for name in table.columns[table.dtypes == object]:
+    for name in table.select_dtypes(object).columns:
         table[name] = table[name].map(str, na_action="ignore")
     return table
