@@ -3,8 +3,8 @@
     python benchmarks/explain.py cohorts [--patients 500 1000] [--tiles 1000]
     python benchmarks/explain.py bag [--tiles 1000000]
 
-Tiles have 1,024 features of float16, packed. The model is the default, trained on 150 patients whose
-slides decide their outcome, so that slides have a weight; clinical data and 500 genes are there too.
+Tiles have 1,024 features of float16, packed. The model is the default, trained on 100 patients whose
+slides decide their outcome, so that slides have a weight; clinical data and 200 genes are there too.
 `cohorts`: ever more patients. `bag`: four patients, one of whom has a bag of so many tiles. Each size
 runs in a process of its own, after the tiles were read once with NumPy (summed in float32, a patient
 at a time): seconds of both, their ratio, and the most memory that explaining held for itself, beyond
@@ -28,8 +28,8 @@ import survfuse as sf
 from survfuse.fit_summary import weights_of
 from survfuse.readers.bags import pack
 
-WIDTH, GENES = 1024, 500
-LEARNERS, LEARNERS_TILES = 150, 40
+WIDTH, GENES = 1024, 200
+LEARNERS, LEARNERS_TILES = 100, 20
 
 
 def make(folder: Path, tiles: list[int], seed: int) -> Path:
