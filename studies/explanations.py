@@ -23,6 +23,7 @@ from stacking import prepare
 import survfuse as sf
 from survfuse.cohort import Cohort
 from survfuse.datasets import simulate
+from survfuse.explain import explain
 from survfuse.explain.tiles import tile_tables
 
 ATTENTION = {
@@ -67,7 +68,7 @@ def deletion(out: Path) -> list[dict[str, Any]]:
     cohort, _ = cohort_of(out, "additive-300", patients=300, signal="additive", strength=1.5, tiles=300, tile_dim=64, genes=500, event_rate=0.5, seed=3)
     train, held = halves(cohort)
     model = sf.SurvivalFusion(**ATTENTION).fit(cohort, train)
-    explanation = sf.explain(model, cohort, held)
+    explanation = explain(model, cohort, held)
     gaps: dict[str, list[float]] = {"contribution": [], "attention": [], "random": []}
     rng = np.random.default_rng(0)
     for _, tiles in tile_tables(explanation.explained, "slides"):
@@ -101,7 +102,7 @@ def planted_slides(out: Path) -> list[dict[str, Any]]:
     train, held = halves(cohort)
     rows = []
     for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")), ("attention", sf.SurvivalFusion(**ATTENTION))):
-        explanation = sf.explain(model.fit(cohort, train), cohort, held)
+        explanation = explain(model.fit(cohort, train), cohort, held)
         means: dict[int, list[float]] = {TUMOUR: [], IMMUNE: []}
         bag = cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
@@ -123,19 +124,20 @@ def planted_composition(out: Path) -> list[dict[str, Any]]:
     cohort, folder = cohort_of(out, "composition-300", patients=300, signal="composition", tiles=200, tile_dim=64, genes=500, event_rate=0.5, seed=7)
     tissue = np.load(folder / "truth_tissue.npy")
     said = json.loads((folder / "simulation.json").read_text())
-    harms, protects = (said["tissue_classes"].index(said[key]) for key in ("class_that_harms", "class_that_protects"))
+    harms, protects = (said["tissue_classes"].index(said["composition"][key]) for key in ("harms", "protects"))
     train, held = halves(cohort)
     rows = []
     for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")), ("attention", sf.SurvivalFusion(**ATTENTION))):
-        explanation = sf.explain(model.fit(cohort, train), cohort, held)
-        scores, labels, bag = [], [], cohort.modalities["slides"]
+        explanation = explain(model.fit(cohort, train), cohort, held)
+        scores, kinds, bag = [], [], cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
-            own = tissue[bag.rows(patient)]
-            kept = (own == harms) | (own == protects)
-            scores.append(tiles["tile_risk"].to_numpy()[kept])
-            labels.append(own[kept] == harms)
-        auroc = roc_auc_score(np.concatenate(labels), np.concatenate(scores))
-        rows.append({"model": name, "auroc": round(float(auroc), 3)})
+            scores.append(tiles["tile_risk"].to_numpy())
+            kinds.append(tissue[bag.rows(patient)])
+        score, kind = np.concatenate(scores), np.concatenate(kinds)
+        either = (kind == harms) | (kind == protects)
+        row = {"model": name, "harms against protects": roc_auc_score(kind[either] == harms, score[either])}
+        row |= {"harms against all": roc_auc_score(kind == harms, score), "protects against all": roc_auc_score(kind != protects, score)}
+        rows.append({key: value if key == "model" else round(float(value), 3) for key, value in row.items()})
     return rows
 
 
@@ -148,7 +150,7 @@ def planted_genes(out: Path) -> list[dict[str, Any]]:
     for seed in range(5):
         train, _ = halves(cohort, seed)
         model = sf.SurvivalFusion(modalities=("clinical", "expression")).fit(cohort, train)
-        genes = sf.explain(model, cohort, train[:50]).genes
+        genes = explain(model, cohort, train[:50]).genes
         inside = genes["gene"].isin(modules).to_numpy()
         aurocs.append(roc_auc_score(inside, genes["weight"].abs()))
         top = genes["weight"].abs().to_numpy().argsort()[::-1][:50]
@@ -165,7 +167,7 @@ def interaction(out: Path) -> list[dict[str, Any]]:
     train, held = halves(cohort)
     rows = []
     for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")),):
-        shares = sf.explain(model.fit(cohort, train), cohort, held).shares
+        shares = explain(model.fit(cohort, train), cohort, held).shares
         rows += [{"model": name, **row} for row in shares.round(3).to_dict("records")]
     return rows
 
@@ -191,7 +193,7 @@ def permuted(out: Path) -> list[dict[str, Any]]:
 
     from survfuse.explain.agreement import measure_agreement
 
-    cohort = prepare("luad-os", out)
+    cohort = prepare("luad", out)
     rows = []
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(cohort.outcome))
@@ -207,12 +209,12 @@ def random_network(out: Path) -> list[dict[str, Any]]:
     """A network that was not trained: correlation of its tile maps and gene weights with the trained one's."""
     cohort, _ = cohort_of(out, "additive-300", patients=300, signal="additive", strength=1.5, tiles=300, tile_dim=64, genes=500, event_rate=0.5, seed=3)
     train, held = halves(cohort)
-    trained = sf.explain(sf.SurvivalFusion(**ATTENTION).fit(cohort, train), cohort, held)
+    trained = explain(sf.SurvivalFusion(**ATTENTION).fit(cohort, train), cohort, held)
     real = {patient: tiles["tile_risk"].to_numpy() for patient, tiles in tile_tables(trained.explained, "slides")}
     means = []
     for seed in range(5):
         untrained = sf.SurvivalFusion(**{**ATTENTION, "epochs": 1, "learning_rate": 1e-12, "seed": 100 + seed}).fit(cohort, train)
-        other = sf.explain(untrained, cohort, held)
+        other = explain(untrained, cohort, held)
         rhos = []
         for patient, tiles in tile_tables(other.explained, "slides"):
             rhos.append(pd.Series(real[patient]).corr(tiles["tile_risk"].reset_index(drop=True), method="spearman"))
@@ -223,12 +225,12 @@ def random_network(out: Path) -> list[dict[str, Any]]:
 def real(out: Path) -> list[dict[str, Any]]:
     """LUAD and HANCOCK: largest difference between sums and predictions, shares, and largest mean over the product of marginals."""
     rows = []
-    for name in ("luad-os", "hancock-os", "hancock-rfs"):
+    for name in ("luad", "hancock-os", "hancock-rfs"):
         cohort = prepare(name, out)
         start = time.perf_counter()
         model = sf.SurvivalFusion().fit(cohort)
         fitted = time.perf_counter()
-        explanation = sf.explain(model, cohort)
+        explanation = explain(model, cohort)
         shares = explanation.shares.set_index("term")["share"].round(3).to_dict()
         difference = explanation.largest_difference
         rows.append({"cohort": name, "fit_s": round(fitted - start, 1), "explain_s": round(time.perf_counter() - fitted, 1), "largest difference": difference, "shares": shares})

@@ -56,6 +56,8 @@ def test_from_slides_to_predictions(
         ("train", cohort / "cohort.yaml"),
         ("predict", tmp_path / "d" / "bundle"),
     ]
+    assert "--signal composition" in ended.out
+    assert "immune_share" in (cohort / "truth.csv").read_text()
     assert len(list((cohort / "slides").iterdir())) == 8
     assert len(list((cohort / "new" / "slides").iterdir())) == 2
     assert ended.out.endswith("patient_id,log_risk\nN001,0.5\nN002,-0.5\n")

@@ -130,11 +130,13 @@ def test_same_seed_same_bytes_and_another_seed_others(
 
 
 def test_the_signal_changes_outcomes_only(tmp_path: Path) -> None:
-    for signal in ("none", "additive"):
+    for signal in ("none", "additive", "composition"):
         simulate(tmp_path / signal, **TINY, signal=signal)
-    none, additive = _bytes(tmp_path / "none"), _bytes(tmp_path / "additive")
-    differ = {name for name in none if none[name] != additive[name]}
-    assert differ == {"cohort.yaml", "patients.csv", "truth.csv", "simulation.json"}
+    none = _bytes(tmp_path / "none")
+    for signal in ("additive", "composition"):
+        other = _bytes(tmp_path / signal)
+        differ = {name for name in none if none[name] != other[name]}
+        assert differ == {"cohort.yaml", "patients.csv", "truth.csv", "simulation.json"}
 
 
 def test_held_out_patients_change_nothing_and_carry_no_outcome(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_held_out_patients_change_nothing_and_carry_no_outcome(tmp_path: Path) -
     assert set(_table(tmp_path / "with" / "new", "truth.csv")["event"]) <= {0, 1}
 
 
-@pytest.mark.parametrize("signal", ["none", "additive", "interaction"])
+@pytest.mark.parametrize("signal", ["none", "additive", "interaction", "composition"])
 @pytest.mark.parametrize("rate", [0.2, 0.36, 0.6])
 def test_event_share_is_met(signal: outcomes.Signal, rate: float) -> None:
     _, seen, _ = _outcomes(176, signal, rate=rate, seed=3)
@@ -174,9 +176,14 @@ def _outcomes(
     rng = np.random.default_rng(seed)
     patients = draw_patients(count, prefix="P", sites=0, rng=rng)
     draws = outcomes.draw(count, rng)
-    risk = outcomes.log_risk(patients, signal, strength)
+    risk = outcomes.log_risk(patients, signal, strength, _shares(count, rng))
     scale = outcomes.weibull_scale(risk, draws, rate)
     return risk, outcomes.observe(risk, draws, scale, leak=True), patients
+
+
+def _shares(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Shares of the classes of tiles, spread over patients about as simulated slides spread them."""
+    return rng.dirichlet([1.5, 0.6, 0.8, 0.4, 0.2, 0.4], count)
 
 
 def _c(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float:
@@ -185,7 +192,7 @@ def _c(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float:
     return float(higher[earlier].mean())
 
 
-@pytest.mark.parametrize("signal", ["additive", "interaction"])
+@pytest.mark.parametrize("signal", ["additive", "interaction", "composition"])
 def test_strength_one_gives_a_concordance_of_about_077(signal: outcomes.Signal) -> None:
     risk, seen, _ = _outcomes(3000, signal)
     assert 0.75 < _c(seen["time"].to_numpy(), seen["event"].to_numpy(), risk) < 0.82
@@ -292,7 +299,10 @@ def test_units(tmp_path: Path) -> None:
     [
         ({"event_rate": 1.2}, "event_rate: expected a share"),
         ({"event_rate": 0.001}, "leaves no events"),
-        ({"signal": "loud"}, "signal: expected one of none, additive, interaction"),
+        (
+            {"signal": "loud"},
+            "signal: expected one of none, additive, interaction, composition",
+        ),
         (
             {"strength": float("nan"), "signal": "additive"},
             "strength: expected a finite number",

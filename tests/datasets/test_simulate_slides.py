@@ -146,14 +146,16 @@ def test_the_signal_touches_no_pixel_and_same_seed_same_bytes(tmp_path: Path) ->
         ("none", "none"),
         ("additive", "additive"),
         ("again", "additive"),
+        ("composition", "composition"),
     ):
         simulate(tmp_path / name, **TINY, signal=signal, strength=2.0)
-    none, additive, again = (
-        _bytes(tmp_path / name) for name in ("none", "additive", "again")
+    none, additive, again, composition = (
+        _bytes(tmp_path / name) for name in ("none", "additive", "again", "composition")
     )
     assert again == additive
-    differ = {name for name in none if none[name] != additive[name]}
-    assert differ == {"cohort.yaml", "patients.csv", "truth.csv", "simulation.json"}
+    for other in (additive, composition):
+        differ = {name for name in none if none[name] != other[name]}
+        assert differ == {"cohort.yaml", "patients.csv", "truth.csv", "simulation.json"}
 
 
 def test_pixels_change_nothing_else(tmp_path: Path) -> None:
@@ -211,7 +213,7 @@ def test_without_the_extra_it_is_named(
 ) -> None:
     for name in (
         "slide_folder",
-        "slide_images",
+        "slide_orders",
         "slide_painting",
         "slide_light",
         "slide_layout",

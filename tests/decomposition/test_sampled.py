@@ -84,3 +84,32 @@ def test_patients_in_blocks_have_the_same_terms(
     for term, effect in whole.items():
         np.testing.assert_allclose(blocks[term], effect, rtol=0, atol=1e-12)
         np.testing.assert_allclose(one[term], effect[5:6], rtol=0, atol=1e-12)
+
+
+def test_fewer_patients_with_many_tiles_are_computed_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patients, reference = compared(5)
+    sizes: list[int] = []
+
+    def counted(readings: Readings) -> np.ndarray:
+        sizes.append(len(readings))
+        return function(readings)
+
+    def tiled(readings: Readings, tiles: int) -> Readings:
+        own = [
+            (np.zeros((tiles, 2)), np.zeros((tiles, 2))) for _ in range(len(readings))
+        ]
+        return Readings(readings.values, {"c": own})
+
+    many = tiled(patients, 20)
+    assert many.most_tiles == 20
+    assert patients.most_tiles == 0
+    background = tiled(reference.background, 30)
+    known = Reference(reference.mean, background, reference.patients)
+    monkeypatch.setattr(module, "TILES", 100)
+    found, _ = Sampled(NAMES, counted, slope, WIDTHS, 40).effects(many, known)
+    assert max(sizes) == 5  # own tiles alone; 3 of those drawn
+    expected, _ = sampled(40).effects(patients, reference)
+    for term, effect in expected.items():
+        np.testing.assert_allclose(found[term], effect, rtol=0, atol=1e-12)

@@ -13,7 +13,13 @@ from survfuse._errors import ConfigError
 from survfuse.explain import explain
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "archives"
-NAMES = ("bundle-1", "bundle-2-concat", "bundle-2-anchored", "bundle-2-attention")
+NAMES = (
+    "bundle-1",
+    "bundle-2-concat",
+    "bundle-2-anchored",
+    "bundle-2-attention",
+    "bundle-3-stack",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +56,7 @@ def test_an_old_stack_explains_against_the_average_patient_and_says_so(
     assert found.alone.empty
 
 
-@pytest.mark.parametrize("name", ["bundle-1", "bundle-2-concat", "bundle-2-attention"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "bundle-2-anchored"])
 def test_an_old_network_says_what_it_lacks(tmp_path: Path, name: str) -> None:
     cohort = loaded(small(tmp_path / "cohort"))
     with pytest.raises(

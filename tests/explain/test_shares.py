@@ -26,6 +26,7 @@ def test_shares_are_covariances_over_the_variance_and_add_up_to_1() -> None:
         expected = frame[name].cov(log_risk) / log_risk.var()
         np.testing.assert_allclose(share, expected, rtol=1e-12)
     np.testing.assert_allclose(found["share"].sum(), 1, rtol=1e-12)
+    np.testing.assert_allclose(shares_of(frame).attrs["sd"], log_risk.std(ddof=0))
     variances = frame[["a", "b", "c"]].var() / log_risk.var()
     assert variances.sum() < 0.9  # plain variances do not add up
 

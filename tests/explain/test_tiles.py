@@ -2,21 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import bagged
 from bagged import ABSENT, MODELS, NOT_LINEAR, ONE_TILE, PATIENTS, TWO_SLIDES
-from survfuse._errors import InputError, NotComputableError
+from running import loaded, small
+from survfuse._errors import NotComputableError
 from survfuse._types import AnyArray
 from survfuse.cohort import Cohort
 from survfuse.estimator import SurvivalFusion
-from survfuse.estimators.stack_terms import TermRisks
 from survfuse.explain import Explanation, bag_terms
-from survfuse.explain.bag_terms import BagTerm
-from survfuse.explain.tile_sums import TileSums
-from survfuse.explain.tiles import slides_of, tile_sums, tile_tables, tiles
+from survfuse.explain.tiles import tile_sums, tile_tables
 
 Fitted = Callable[[str], tuple[SurvivalFusion, Explanation]]
 REMOVABLE = sorted({*MODELS} - {"coattention"})
@@ -156,22 +156,6 @@ def test_another_tile_changes_a_term_by_its_risk(
     )
 
 
-def test_poolings_share_by_what_they_add() -> None:
-    scores = np.array([[0.0, 5.0], [0.0, 0.0]])
-    alone = TileSums(np.array([[2.0, 0.0], [-2.0, 0.0]]), scores, None, 0.0, 0.0)
-    np.testing.assert_allclose(alone.share, [0.5, 0.5])
-    both = TileSums(np.array([[2.0, 2.0], [2.0, 2.0]]), scores, None, 0.0, 0.0)
-    np.testing.assert_allclose(both.share, both.weights.mean(axis=1))
-    nothing = TileSums(np.zeros((2, 2)), scores, None, 0.0, 0.0)
-    np.testing.assert_allclose(nothing.share, both.share)
-
-
-def test_a_tile_with_all_the_attention_is_removed_exactly() -> None:
-    scores = np.array([[900.0], [0.0], [-np.log(3)]])
-    without = TileSums.pooled_without(np.array([[5.0], [1.0], [2.0]]), scores)
-    np.testing.assert_allclose(without[:, 0], [0.75 * 1 + 0.25 * 2, 5.0, 5.0])
-
-
 def test_training_patients_average_to_the_reference(
     cohort: Cohort,
     fitted: Fitted,
@@ -182,6 +166,27 @@ def test_training_patients_average_to_the_reference(
     assert len(sums) == len(cohort.patients) - 1
     assert np.mean(sums) == pytest.approx(0, abs=1e-10)
     assert np.std(sums) > 0.01
+
+
+def test_planted_classes_of_tiles_are_told_apart(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    files = small(tmp_path, 120, dim=4, modalities=("clinical", "slides"))
+    share = dict(zip(files.patients["patient_id"], rng.uniform(0, 1, 120), strict=True))
+    harm = {}
+    for slide, tiles in files.bags.items():
+        harm[slide] = rng.uniform(size=len(tiles)) < share[slide.split("_")[0]]
+        tiles[:, 1] += 5 * harm[slide]
+    hazard = np.exp(4 * files.patients["patient_id"].map(share))
+    files.patients["os_days"] = 1 + (1000 * rng.exponential(size=120) / hazard).round()
+    cohort = loaded(files)
+    model = bagged.fit(cohort, {})
+    explanation = bagged.explained(model, cohort, cohort, cohort.patients)
+    risks, classes = [], []
+    for _, frame in tile_tables(explanation.explained):
+        risks.append(frame["tile_risk"])
+        for slide in frame["slide"].unique():
+            classes.append(harm[slide])
+    assert roc_auc_score(np.concatenate(classes), np.concatenate(risks)) > 0.9
 
 
 def test_tiles_of_two_slides(cohort: Cohort, fitted: Fitted) -> None:
@@ -277,95 +282,3 @@ def test_deletion_curves_are_of_linear_terms(fitted: Fitted) -> None:
         NotComputableError, match="not linear in what is read of the bag"
     ):
         sums.removed(np.arange(len(sums)))
-
-
-def without_slides(pair: float) -> Callable[[TermRisks], AnyArray]:
-    """Weights of clinical, expression, slides and their pairs; 0 of the slides."""
-
-    def weights(risks: TermRisks) -> AnyArray:
-        return np.array([1.0, 0.8, 0.0, 0.6, pair, 0.0])
-
-    return weights
-
-
-def test_a_bag_without_weight_is_refused_with_the_reason(cohort: Cohort) -> None:
-    model = bagged.fit(cohort, {}, without_slides(0.0))
-    explanation = bagged.explained(model, cohort, cohort)
-    assert model.fitted is not None
-    reason = model.fitted.summary["anchored"]["notes"]["slides"]
-    with pytest.raises(InputError, match="slides: not part of this model") as error:
-        explanation.tiles("002")
-    assert f"({reason})" in str(error.value)
-    assert str(error.value).endswith("by itself is in `Explanation.alone`")
-    with pytest.raises(InputError, match=r"clinical\*slides: not part of this model"):
-        explanation.tiles("002", term="slides*clinical")
-
-
-def test_a_pair_keeps_its_tiles_where_the_bag_alone_has_no_weight(
-    cohort: Cohort,
-) -> None:
-    model = bagged.fit(cohort, {}, without_slides(0.7))
-    explanation = bagged.explained(model, cohort, cohort)
-    frame = explanation.tiles("002", term="slides*clinical")
-    total = frame.attrs["presence"] + frame["contribution"].sum()
-    assert total == pytest.approx(explanation.terms.loc["002", "clinical*slides"])
-    assert frame["tile_risk"].std() > 0
-    with pytest.raises(InputError, match=r"tiles count in slides, clinical\*slides"):
-        explanation.tiles("002", term="slides*expression")
-
-
-def test_wrong_questions(cohort: Cohort, fitted: Fitted) -> None:
-    _, explanation = fitted("mean")
-    explained = explanation.explained
-    with pytest.raises(InputError, match=r"a bag of the model \(slides\), got 'rna'"):
-        tiles(explained, "002", "rna")
-    with pytest.raises(InputError, match=r"'clinical' reads no bag; bags of the model"):
-        tiles(explained, "002", term="clinical")
-    with pytest.raises(InputError, match="expected 'slides' and other modalities"):
-        tiles(explained, "002", term="slides*age")
-    with pytest.raises(InputError, match="expected 'slides' and other modalities"):
-        tiles(explained, "002", "slides", term="clinical*expression")
-    with pytest.raises(InputError, match="no patient '999' among the 4 explained"):
-        slides_of(explained, "999")
-    blind = bagged.fit(cohort, {"fusion": "ridge_cox", "modalities": ("clinical",)})
-    with pytest.raises(InputError, match="the model reads no tiles: its modalities"):
-        bagged.explained(blind, cohort, cohort).tiles("002")
-
-
-def test_a_bag_is_named_where_there_are_several(fitted: Fitted) -> None:
-    _, explanation = fitted("mean")
-    known = explanation.explained
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bag_terms, "bags", lambda _: ("slides", "margins"))
-        with pytest.raises(
-            InputError, match=r"reads 2 bags: give one as modality \(sl"
-        ):
-            tiles(known, "002")
-        bag = BagTerm.of(known, term="slides*clinical")
-    assert bag.term == ("clinical", "slides")
-
-
-def test_memory_does_not_hold_the_features(
-    cohort: Cohort,
-    fitted: Fitted,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    import tracemalloc
-
-    model, _ = fitted("mean")
-    many = 200_000
-    huge = bagged.with_tiles(
-        cohort,
-        lambda one, own: np.resize(own, (many, own.shape[1])) if "002" in one else own,
-    )
-    explanation = bagged.explained(model, huge, cohort, ["002"])
-    bag = BagTerm.of(explanation.explained)
-    monkeypatch.setattr(bag_terms, "TILES_AT_ONCE", 1024)
-    bag.data.rows("002")
-    tracemalloc.start()
-    sums = bag.sums("002")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert len(sums) == many
-    # columns of one number a tile: rows, risks, scores, clusters, and a few of the removal
-    assert peak < 16 * 8 * many

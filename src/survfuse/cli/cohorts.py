@@ -157,7 +157,7 @@ def simulate(
     patients: Annotated[int, option("Patients.")] = 176,
     signal: Annotated[
         str,
-        option("Planted hazard: none, additive or interaction."),
+        option("Planted hazard: none, additive, interaction or composition."),
     ] = "additive",
     strength: Annotated[
         float,

@@ -54,11 +54,13 @@ def demo(
     if not cohort.exists():
         size = f"--slides --slide-px {slide_px}" if slides else f"--tiles {tiles}"
         _print_command(
-            f"simulate -o {out}/cohort --patients {patients} {size} --hold-out {new} --seed {seed}",
+            f"simulate -o {out}/cohort --patients {patients} --signal composition {size} "
+            f"--hold-out {new} --seed {seed}",
         )
         cohorts.simulate(
             out / "cohort",
             patients=patients,
+            signal="composition",
             slides=slides,
             slide_px=slide_px,
             tiles=tiles,

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from survfuse._types import FloatArray
-from survfuse.datasets.population import FACTORS, Patients
+from survfuse.datasets import outcomes
+from survfuse.datasets.population import FACTORS, GeneWorld, Patients
+from survfuse.datasets.simulated_tissue import CLASSES
 from survfuse.datasets.simulation_plan import Plan
 from survfuse.datasets.writing import write_csv, yaml_columns
+
+if TYPE_CHECKING:
+    from survfuse.datasets.slide_folder import Planted
 
 _COLUMNS = {
     "age": "{kind: numeric}",
@@ -76,12 +83,26 @@ def write_tables(
 
 
 def truth(
+    plan: Plan,
     patients: Patients,
     risk: FloatArray,
     site_effect: FloatArray,
     seen: pd.DataFrame,
+    shares: FloatArray,
 ) -> pd.DataFrame:
-    """Give everything that is true of the patients, one row each."""
+    """Give everything that is true of the patients, one row each.
+
+    Parameters
+    ----------
+    plan : Plan
+    patients : Patients
+    risk, site_effect : ndarray, (patients,)
+        True log-risk, and what a hospital adds to it.
+    seen : DataFrame
+        Columns `time` and `event`.
+    shares : ndarray, (patients, classes)
+        Of each class in all tiles of a patient; told where the signal is `composition`.
+    """
     frame = pd.DataFrame(
         {"patient_id": patients.ids, "log_risk": risk, "site_effect": site_effect},
     )
@@ -91,6 +112,9 @@ def truth(
         frame[f"rna_factor_{k + 1}"] = patients.rna_factor[:, k]
         frame[f"slide_sign_{k + 1}"] = patients.slide_sign[:, k].astype(int)
         frame[f"rna_sign_{k + 1}"] = patients.rna_sign[:, k].astype(int)
+    if plan.signal == "composition":
+        for name in (outcomes.PROTECTS, outcomes.HARMS):
+            frame[f"{name}_share"] = shares[:, CLASSES.index(name)]
     return frame
 
 
@@ -134,3 +158,61 @@ def cohort_yaml(plan: Plan, *, with_outcome: bool) -> str:
             "groups:\n  site: {table: patients.csv, column: site, patient: patient_id}\n",
         )
     return "\n".join(parts)
+
+
+def describe_truth(
+    plan: Plan,
+    genes: GeneWorld,
+    site_log_hazard: FloatArray,
+    scale: float,
+    planted: list[Planted],
+) -> dict[str, Any]:
+    """Give what was asked for and what was planted, as ``simulation.json`` holds it.
+
+    Parameters
+    ----------
+    plan : Plan
+    genes : GeneWorld
+    site_log_hazard : ndarray, (sites,)
+    scale : float, months
+        Of the Weibull distribution.
+    planted : list of Planted
+        What is true of painted slides; empty for bags.
+    """
+    names = np.array(genes.names)
+    tissue: dict[str, Any] = {
+        "tissue_of_tile": "truth_tissue.npy, in the row order of slides.bags/features.npy",
+    }
+    if plan.images:
+        from survfuse.datasets.slide_folder import describe
+
+        tissue = {
+            "tissue_of_pixel": "truth_tissue/<slide_id>.png, one pixel per 4 µm, "
+            "values are tissue_classes",
+            "planted": describe(planted),
+        }
+    composition: dict[str, Any] = {}
+    if plan.signal == "composition":
+        composition["composition"] = {
+            "protects": outcomes.PROTECTS,
+            "harms": outcomes.HARMS,
+            "log_risk_per_share": outcomes.risk_per_share(plan.strength),
+            "shares": "truth.csv, of all tiles of a patient (bags) or of the tissue (pixels)",
+        }
+    return {
+        "format": "survfuse-simulation",
+        "version": 1,
+        "asked": {name: getattr(plan, name) for name in plan.__dataclass_fields__},
+        "weibull": {"shape": outcomes.SHAPE, "scale_months": scale},
+        "censoring": {
+            "administrative_months": outcomes.FOLLOW_UP,
+            "dropout_per_month": outcomes.DROPOUT,
+        },
+        "rna_factor_genes": {
+            str(k + 1): names[genes.module == k].tolist() for k in range(FACTORS)
+        },
+        "tissue_classes": CLASSES,
+        **tissue,
+        **composition,
+        "site_log_hazard": site_log_hazard if plan.sites else [],
+    }

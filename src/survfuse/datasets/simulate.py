@@ -16,12 +16,17 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import MissingExtraError
-from survfuse._storage import atomic_path, write_json, write_text
+from survfuse._storage import write_json, write_text
+from survfuse._types import FloatArray
 from survfuse.datasets import outcomes
-from survfuse.datasets.cohort_files import cohort_yaml, truth, write_tables
+from survfuse.datasets.cohort_files import (
+    cohort_yaml,
+    describe_truth,
+    truth,
+    write_tables,
+)
 from survfuse.datasets.outcomes import Signal, Unit
 from survfuse.datasets.population import (
-    FACTORS,
     GeneWorld,
     Patients,
     draw_missing,
@@ -29,27 +34,21 @@ from survfuse.datasets.population import (
     expression,
     gene_world,
 )
-from survfuse.datasets.simulated_tissue import (
-    CLASSES,
-    TILE_MPP,
-    TissueWorld,
-    draw_slides,
-    tissue_world,
-)
+from survfuse.datasets.simulated_tissue import TissueWorld, tissue_world
 from survfuse.datasets.simulation_plan import Plan
+from survfuse.datasets.slide_bags import write_slide_bags
 from survfuse.datasets.writing import (
     new_folder,
     try_new_folder,
-    write_bags,
     write_csv,
     write_expression,
 )
 
 if TYPE_CHECKING:
-    from survfuse.datasets.slide_folder import Planted, Workshop
+    from survfuse.datasets.slide_folder import Planted
+    from survfuse.datasets.slide_orders import Workshop
 
 MODALITIES = ("clinical", "expression", "slides")
-ENCODER = "simulated"
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ def simulate(
 
     The same seed gives the same bytes. `signal`, `strength`, `event_rate`, `leak`
     and `unit` touch the outcome only: cohorts of one seed and size share their
-    slides (pixels too), expression and clinical tables. `images` touches the slides only.
+    slides (pixels too), expression and clinical tables. `images` touches the slides, and
+    with `composition` the outcome that follows from them.
 
     Parameters
     ----------
@@ -99,8 +99,9 @@ def simulate(
         Patients, at least 8.
     event_rate : float
         Share of patients who relapse under observation; met to the nearest patient.
-    signal : {"none", "additive", "interaction"}
-        What the log-risk is made of; see :func:`survfuse.datasets.outcomes.log_risk`.
+    signal : {"none", "additive", "interaction", "composition"}
+        What the log-risk is made of; see :func:`survfuse.datasets.outcomes.log_risk`. Of
+        `composition`, ``truth.csv`` holds the two shares of every patient.
     strength : float
         Multiplies the log-risk; at 1 its own concordance is 0.75 to 0.8.
     tiles : int
@@ -164,10 +165,10 @@ def simulate(
         scale, planted = _write_draw(folder, plan, world, main_seed, scale=None)
         if hold_out:
             (folder / "new").mkdir()
-            planted += _write_draw(folder / "new", plan, world, new_seed, scale=scale)[
-                1
-            ]
-        write_json(folder / "simulation.json", _describe(plan, world, scale, planted))
+            _, more = _write_draw(folder / "new", plan, world, new_seed, scale=scale)
+            planted += more
+        facts = describe_truth(plan, world.genes, world.site_log_hazard, scale, planted)
+        write_json(folder / "simulation.json", facts)
     return Path(out) / "cohort.yaml"
 
 
@@ -194,7 +195,7 @@ def _open_workshop(
     seed: np.random.SeedSequence,
 ) -> Workshop:
     try:
-        from survfuse.datasets.slide_folder import workshop
+        from survfuse.datasets.slide_orders import workshop
     except ImportError as error:
         raise MissingExtraError(
             f"painting slides needs {error.name or 'more packages'}: pip install "
@@ -225,7 +226,16 @@ def _write_draw(
         MODALITIES,
         np.random.default_rng(absent),
     )
-    risk = outcomes.log_risk(patients, plan.signal, plan.strength)
+    shares, planted = _write_slides(
+        folder,
+        plan,
+        world,
+        patients,
+        present["slides"],
+        tiles,
+        main=main,
+    )
+    risk = outcomes.log_risk(patients, plan.signal, plan.strength, shares)
     site_effect = world.site_log_hazard[patients.site]
     draws = outcomes.draw(len(risk), np.random.default_rng(later))
     if scale is None:
@@ -240,24 +250,15 @@ def _write_draw(
         world.site_shift,
         np.random.default_rng(molecular),
     )
-    has = present["expression"].to_numpy()
-    measured = [i for i, there in zip(patients.ids, has, strict=True) if there]
+    has = present["expression"]
     write_expression(
         folder / "expression.parquet",
-        values[has],
+        values[has.to_numpy()],
         world.genes.names,
-        measured,
+        has.index[has].tolist(),
     )
-    planted = _write_slides(
-        folder,
-        plan,
-        world,
-        patients,
-        present["slides"],
-        tiles,
-        main=main,
-    )
-    write_csv(folder / "truth.csv", truth(patients, risk, site_effect, seen))
+    known = truth(plan, patients, risk, site_effect, seen, shares)
+    write_csv(folder / "truth.csv", known)
     write_text(folder / "cohort.yaml", cohort_yaml(plan, with_outcome=main))
     return scale, planted
 
@@ -271,11 +272,19 @@ def _write_slides(
     seed: np.random.SeedSequence,
     *,
     main: bool,
-) -> list[Planted]:
-    """Write pixels or bags; say what was planted in the pixels."""
+) -> tuple[FloatArray, list[Planted]]:
+    """Write pixels or bags; give shares of classes, and what was planted in the pixels."""
     if world.workshop is None:
-        _write_bags(folder, plan, world, patients, present, seed)
-        return []
+        shares = write_slide_bags(
+            folder,
+            world.tissue,
+            patients,
+            present,
+            tiles=plan.tiles,
+            slides=plan.slides,
+            seed=seed,
+        )
+        return shares, []
     from survfuse.datasets.slide_folder import write_slide_folder
 
     return write_slide_folder(
@@ -288,71 +297,3 @@ def _write_slides(
         defects=plan.defects and main,
         seed=seed,
     )
-
-
-def _write_bags(
-    folder: Path,
-    plan: Plan,
-    world: _World,
-    patients: Patients,
-    present: pd.Series[bool],
-    seed: np.random.SeedSequence,
-) -> None:
-    tissue: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
-
-    def bags() -> Any:
-        for slide in draw_slides(
-            world.tissue,
-            patients,
-            tiles=plan.tiles,
-            slides=plan.slides,
-            seed=seed,
-        ):
-            if present[slide.patient_id]:
-                tissue.append(slide.tissue)
-                yield slide.slide_id, slide.patient_id, slide.features, slide.coords
-
-    write_bags(
-        bags(),
-        folder / "slides.bags",
-        encoder=ENCODER,
-        mpp=TILE_MPP,
-    )
-    with atomic_path(folder / "truth_tissue.npy") as path, path.open("wb") as file:
-        np.save(file, np.concatenate(tissue))
-
-
-def _describe(
-    plan: Plan,
-    world: _World,
-    scale: float,
-    planted: list[Planted],
-) -> dict[str, Any]:
-    names = np.array(world.genes.names)
-    tissue: dict[str, Any] = {
-        "tissue_of_tile": "truth_tissue.npy, in the row order of slides.bags/features.npy",
-    }
-    if plan.images:
-        from survfuse.datasets.slide_folder import describe
-
-        tissue = {
-            "tissue_of_pixel": "truth_tissue/<slide_id>.png, one pixel per 4 µm, "
-            "values are tissue_classes",
-            "planted": describe(planted),
-        }
-    return {
-        "format": "survfuse-simulation",
-        "version": 1,
-        "asked": {name: getattr(plan, name) for name in plan.__dataclass_fields__},
-        "weibull": {"shape": outcomes.SHAPE, "scale_months": scale},
-        "censoring": {
-            "administrative_months": outcomes.FOLLOW_UP,
-            "dropout_per_month": outcomes.DROPOUT,
-        },
-        "rna_factor_genes": {
-            str(k + 1): names[world.genes.module == k].tolist() for k in range(FACTORS)
-        },
-        "tissue_classes": CLASSES,
-        **tissue,
-        "site_log_hazard": world.site_log_hazard if plan.sites else [],
-    }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
+from typing import get_args
 
 from survfuse._errors import ConfigError
 from survfuse.datasets.outcomes import Signal, Unit
@@ -49,10 +51,7 @@ class Plan:
                 raise ConfigError(
                     f"{name}: at least {minimum}, got {getattr(self, name)}",
                 )
-        if not 0 < self.event_rate < 1:
-            raise ConfigError(
-                f"event_rate: expected a share between 0 and 1, got {self.event_rate}",
-            )
+        self._check_outcome()
         if self.slide_px > LARGEST:
             raise ConfigError(
                 f"slide_px: at most {LARGEST} (a slide is painted in memory), got {self.slide_px}",
@@ -60,4 +59,25 @@ class Plan:
         if self.defects and not self.images:
             raise ConfigError(
                 "defects: belong to slides with pixels; ask for images (--slides) too",
+            )
+
+    def _check_outcome(self) -> None:
+        for name, known in (("signal", get_args(Signal)), ("unit", get_args(Unit))):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(
+                    f"{name}: expected one of {', '.join(known)}, got {value!r}",
+                )
+        if not (isfinite(self.strength) and self.strength >= 0):
+            raise ConfigError(
+                f"strength: expected a finite number >= 0, got {self.strength}",
+            )
+        if not 0 < self.event_rate < 1:
+            raise ConfigError(
+                f"event_rate: expected a share between 0 and 1, got {self.event_rate}",
+            )
+        if not 0 < round(self.event_rate * self.patients) < self.patients:
+            raise ConfigError(
+                f"event_rate: {self.event_rate} of {self.patients} patients leaves no events "
+                "or no censoring",
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,45 +9,21 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import InputError
-from survfuse._types import BoolArray
-from survfuse.datasets.population import FACTORS, Patients
+from survfuse._types import BoolArray, ByteArray, FloatArray, IntArray
+from survfuse.datasets.population import Patients
 from survfuse.datasets.rendered_slides import (
     damage,
     write_classes,
     write_mask,
     write_pyramid,
 )
+from survfuse.datasets.simulated_tissue import CLASSES
 from survfuse.datasets.slide_layout import BACKGROUND
-from survfuse.datasets.slide_light import LABORATORY, PATIENT, PENS, STANDARD, Stain
-from survfuse.datasets.slide_painting import Look, Painted, paint
-from survfuse.datasets.slide_textures import Sheets, draw_sheets
+from survfuse.datasets.slide_orders import Workshop, order_slides
+from survfuse.datasets.slide_painting import Painted
 from survfuse.datasets.writing import write_csv
 
 IMAGES, MASKS, TRUTH = "slides", "masks", "truth_tissue"
-
-_SHARES = 2 * np.array(
-    [3.0, 2.5, 3.0, 1.5, 0.7],
-)  # of the classes of tissue, without glass
-_DECOY_SD = 1.2  # of what immune infiltrate shows and means nothing; a factor's is 1
-_FINE = 0.35  # share of slides at half the µm per px
-_PENNED = 0.08  # share of slides with a pen mark
-_SMALLEST = 0.8  # of the side asked for
-_ROUND = 64  # px of 0.5 µm; sides are multiples of it
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What all painted slides of one seed share.
-
-    Attributes
-    ----------
-    sheets : Sheets
-    laboratories : tuple of Stain
-        One per site, or one.
-    """
-
-    sheets: Sheets
-    laboratories: tuple[Stain, ...]
 
 
 @dataclass(frozen=True)
@@ -84,16 +59,6 @@ class Planted:
     tumour_share: float
 
 
-def workshop(
-    sites: int,
-    seed: np.random.SeedSequence,
-) -> Workshop:
-    """Draw textures, and how each site stains."""
-    textures, stains = (np.random.default_rng(child) for child in seed.spawn(2))
-    laboratories = tuple(STANDARD.shifted(LABORATORY, stains) for _ in range(sites))
-    return Workshop(draw_sheets(textures), laboratories or (STANDARD,))
-
-
 def write_slide_folder(
     folder: Path,
     shop: Workshop,
@@ -104,7 +69,7 @@ def write_slide_folder(
     slides: int,
     defects: bool,
     seed: np.random.SeedSequence,
-) -> list[Planted]:
+) -> tuple[FloatArray, list[Planted]]:
     """Paint and write the slides of all patients who have any.
 
     Parameters
@@ -124,6 +89,12 @@ def write_slide_folder(
     seed : SeedSequence
         Each patient gets a stream of its own.
 
+    Returns
+    -------
+    shares : ndarray, (patients, classes)
+        Of each class in the tissue of all slides of a patient, written or not.
+    planted : list of Planted
+
     Raises
     ------
     InputError
@@ -136,10 +107,9 @@ def write_slide_folder(
     *streams, last = seed.spawn(len(patients.ids) + 1)
     broken = _choose_defects(present, np.random.default_rng(last)) if defects else {}
     planted = []
+    counts = np.zeros((len(patients.ids), len(CLASSES)), dtype=np.int64)
     for row, (patient_id, stream) in enumerate(zip(patients.ids, streams, strict=True)):
-        if not present[patient_id]:
-            continue
-        drawn = _paint_patient(
+        orders = order_slides(
             shop,
             patients,
             row,
@@ -147,12 +117,24 @@ def write_slide_folder(
             slides=slides,
             seed=stream,
         )
-        for number, painted in enumerate(drawn, start=1):
+        for number, order in enumerate(orders, start=1):
+            if not present[patient_id]:
+                counts[row] += _count_tissue(order.classes())
+                continue
+            painted = order.paint(shop.sheets)
+            counts[row] += _count_tissue(painted.classes)
             slide_id = f"{patient_id}_HE{number}"
             defect = broken.get(patient_id) if number == 1 else None
             planted.append(_write_slide(folder, slide_id, patient_id, painted, defect))
     write_csv(folder / "slides.csv", _table(planted))
-    return planted
+    return counts / counts.sum(axis=1, keepdims=True), planted
+
+
+def _count_tissue(classes: ByteArray) -> IntArray:
+    """Count the cells of each class of tissue, (classes,); there are none of glass."""
+    counts = np.bincount(classes.ravel(), minlength=len(CLASSES))
+    counts[BACKGROUND] = 0
+    return counts
 
 
 def _choose_defects(
@@ -163,45 +145,6 @@ def _choose_defects(
     with_slides = present.index[present.to_numpy()].to_numpy(dtype=object)
     chosen = rng.permutation(with_slides)[:2].tolist()
     return dict(zip(chosen, ("no_mpp", "damaged"), strict=False))
-
-
-def _paint_patient(
-    shop: Workshop,
-    patients: Patients,
-    row: int,
-    *,
-    side: int,
-    slides: int,
-    seed: np.random.SeedSequence,
-) -> Iterator[Painted]:
-    person, *streams = seed.spawn(1 + slides)
-    rng = np.random.default_rng(person)
-    stain = shop.laboratories[int(patients.site[row])].shifted(PATIENT, rng)
-    decoy = _DECOY_SD * rng.standard_normal(FACTORS)
-    look = Look(rng.dirichlet(_SHARES), patients.slide_factor[row], decoy, stain)
-    for stream in streams[: int(rng.integers(1, slides + 1))]:
-        own = np.random.default_rng(stream)
-        height, width = _sides(side, own)
-        pen = str(own.choice(list(PENS))) if own.random() < _PENNED else None
-        finer = 2 if own.random() < _FINE else 1
-        yield paint(
-            shop.sheets,
-            look,
-            height,
-            width,
-            own,
-            finer=finer,
-            pen=pen,
-        )
-
-
-def _sides(
-    longest: int,
-    rng: np.random.Generator,
-) -> tuple[int, int]:
-    drawn = longest * rng.uniform(_SMALLEST, 1.0, 2)
-    height, width = np.maximum(drawn // _ROUND, 1).astype(int).tolist()
-    return height * _ROUND, width * _ROUND
 
 
 def _write_slide(

@@ -151,9 +151,7 @@ def paint(
     pen : str, optional
         Draw over it with a pen of this colour (a key of `PENS`).
     """
-    coarse, chips = draw_layout(height // STEP, width // STEP, look.shares, rng)
-    blocks = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
-    classes = np.asarray(cv2.medianBlur(blocks, 2 * STEP - 1), dtype=np.uint8)
+    classes, chips = draw_classes(look.shares, height, width, rng)
     haematoxylin, eosin = _amounts(sheets, look, classes, rng)
     image = develop(look.stain.shifted(SLIDE, rng), haematoxylin, eosin)
     # A stream of its own, so that a pen mark moves nothing else.
@@ -162,7 +160,7 @@ def paint(
         draw_pen(image, pen, hand)
     turns = int(rng.integers(4))
     image = _magnified(np.ascontiguousarray(np.rot90(image, turns)), finer)
-    small = np.rot90(classes[STEP // 2 :: STEP, STEP // 2 :: STEP], turns)
+    small = np.rot90(cells(classes), turns)
     return Painted(
         image=add_noise(image, sheets, finer, rng),
         mpp=MPP / finer,
@@ -170,6 +168,23 @@ def paint(
         chips=chips,
         pen=pen,
     )
+
+
+def draw_classes(
+    shares: FloatArray,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+) -> tuple[ByteArray, int]:
+    """Draw the class of every pixel, (height, width), and the number of pieces of tissue."""
+    coarse, chips = draw_layout(height // STEP, width // STEP, shares, rng)
+    blocks = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.medianBlur(blocks, 2 * STEP - 1), dtype=np.uint8), chips
+
+
+def cells(classes: ByteArray) -> ByteArray:
+    """Give the class in the middle of every square of `STEP` pixels, (rows, columns)."""
+    return classes[STEP // 2 :: STEP, STEP // 2 :: STEP]
 
 
 def _magnified(image: ByteArray, finer: int) -> ByteArray:

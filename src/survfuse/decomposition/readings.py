@@ -44,7 +44,8 @@ class Readings:
     values : mapping of modality to array, (patients, 2 + width)
         1, presence (0 or 1), and presence times what is read.
     tiles : mapping of bag to sequence over patients
-        Projected tiles (tiles, width) of fusions that read them; empty of all others.
+        Projected tiles (tiles, width) by each network, of fusions that read them; empty of all
+        others.
     """
 
     values: Mapping[str, FloatArray]
@@ -72,6 +73,14 @@ class Readings:
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
+
+    @property
+    def most_tiles(self) -> int:
+        """Largest number of tiles that a patient has in a bag; 0 where none are read."""
+        most = 0
+        for patients in self.tiles.values():
+            most = max(most, max(len(own[0]) for own in patients))
+        return most
 
     def take(self, rows: AnyArray) -> Readings:
         """Readings of some rows, in any order, repeats allowed."""

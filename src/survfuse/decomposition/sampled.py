@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,8 @@ from survfuse.decomposition.reference import Reference
 DRAWS, SEED = 200, 0
 ROWS = 16_384
 """Mixed patients whose value is computed at a time."""
+TILES = 2**18
+"""Most tiles of mixed patients whose value is computed at a time."""
 
 Function = Callable[[Readings], FloatArray]
 
@@ -56,7 +57,12 @@ class Sampled(Part):
 
     def value(self, readings: Readings) -> FloatArray:
         """Value of each patient; (patients,)."""
-        return self.function(readings)
+        size = _at_once(readings)
+        values = []
+        for start in range(0, len(readings), size):
+            rows = np.arange(start, min(start + size, len(readings)))
+            values.append(self.function(readings.take(rows)))
+        return np.concatenate(values)
 
     def effects(
         self,
@@ -91,7 +97,7 @@ class Sampled(Part):
         for own in subsets(others):
             sign = (-1) ** (len(others) - len(own))
             kept = (*own, modality)
-            for patients, draws in self._blocks(len(readings), len(drawn)):
+            for patients, draws in self._blocks(readings, drawn):
                 mixed = readings.take(patients).mixed(drawn.take(draws), kept)
                 np.add.at(total, patients, sign * self.slope(mixed, modality))
         return total / len(drawn)
@@ -115,27 +121,29 @@ class Sampled(Part):
     ) -> FloatArray:
         """Values with some modalities the patient's; (patients, draws)."""
         if not own:
-            return np.broadcast_to(self.function(drawn), (len(readings), len(drawn)))
+            return np.broadcast_to(self.value(drawn), (len(readings), len(drawn)))
         if len(own) == len(self.names):
-            values = self.function(readings)
+            values = self.value(readings)
             return np.broadcast_to(values[:, None], (len(readings), len(drawn)))
         values = np.empty((len(readings), len(drawn)))
-        for patients, draws in self._blocks(len(readings), len(drawn)):
+        for patients, draws in self._blocks(readings, drawn):
             mixed = readings.take(patients).mixed(drawn.take(draws), own)
             values[patients, draws] = self.function(mixed)
         return values
 
     def _blocks(
         self,
-        patients: int,
-        draws: int,
-    ) -> itertools.chain[tuple[IntArray, IntArray]]:
-        """Every pair of a patient and a draw, in blocks of whole patients."""
-        size = max(1, ROWS // draws)
-        blocks = []
-        for start in range(0, patients, size):
-            rows = np.arange(start, min(start + size, patients))
-            blocks.append(
-                (np.repeat(rows, draws), np.tile(np.arange(draws), len(rows)))
-            )
-        return itertools.chain(blocks)
+        readings: Readings,
+        drawn: Readings,
+    ) -> Iterator[tuple[IntArray, IntArray]]:
+        """Every pair of a patient and a draw, fewer at a time where tiles are read."""
+        size = min(_at_once(readings), _at_once(drawn))
+        draws, pairs = len(drawn), len(readings) * len(drawn)
+        for start in range(0, pairs, size):
+            block = np.arange(start, min(start + size, pairs))
+            yield block // draws, block % draws
+
+
+def _at_once(readings: Readings) -> int:
+    """Patients whose value is computed at a time: fewer where they have many tiles."""
+    return max(1, min(ROWS, TILES // max(1, readings.most_tiles)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -14,7 +14,7 @@ from torch import nn
 
 from survfuse._types import AnyArray, Batch, FloatArray
 from survfuse.cohort.transform_bags import BagScaler
-from survfuse.decomposition import Readings
+from survfuse.decomposition import Part, Readings
 from survfuse.estimators.base import Patients
 from survfuse.estimators.layer_paths import embedded_along, pulled_back
 from survfuse.estimators.model_parts import (
@@ -27,7 +27,7 @@ from survfuse.estimators.model_parts import (
 from survfuse.models.branches import BagBranch, VectorBranch
 from survfuse.models.encoders import GeneSetEncoder, LinearEncoder
 from survfuse.models.network import FusionNetwork, VectorConfig
-from survfuse.models.network_terms import network_terms, read_batch
+from survfuse.models.network_terms import network_terms, output_terms, read_batch
 from survfuse.training import pick_device, predicted_together, to_device
 
 
@@ -62,12 +62,25 @@ class NetworkParts(ModelParts):
         """Parts of each network."""
         members = []
         for number, network in enumerate(self.networks):
-            places = {}
-            for name, width in network.fusion.widths.items():
-                places[name] = number * width, self.widths[name]
-            parts = network_terms(network, number)
-            members.append(tuple(widened(part, places) for part in parts))
+            members.append(self._own(number, network_terms(network, number)))
         return tuple(members)
+
+    def outputs(self) -> tuple[Members, ...] | None:
+        """Parts of each output of the head, its mean over the networks; None where sampled."""
+        networks = []
+        for number, network in enumerate(self.networks):
+            outputs = output_terms(network)
+            if outputs is None:
+                return None
+            networks.append([self._own(number, parts) for parts in outputs])
+        return tuple(zip(*networks, strict=True))
+
+    def _own(self, number: int, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """Parts that read the columns of one network."""
+        places = {}
+        for name, width in self.networks[0].fusion.widths.items():
+            places[name] = number * width, self.widths[name]
+        return tuple(widened(part, places) for part in parts)
 
     @property
     def needs_tiles(self) -> bool:

@@ -20,6 +20,7 @@ from survfuse.explain.explained import Explained
 from survfuse.explain.figures import plot_terms
 from survfuse.explain.gene_sets import gene_sets, in_gene_sets
 from survfuse.explain.genes import genes, genes_of
+from survfuse.explain.logits import logits
 from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
 from survfuse.explain.summary_html import summary_html
@@ -242,6 +243,11 @@ class Explanation:
     def cloglog(self, horizon: float) -> pd.DataFrame:
         """Terms of ``log(−log S(horizon))``, where they add up exactly; see `explain.points`."""
         return cloglog(self.explained, horizon)
+
+    @cached_property
+    def logits(self) -> pd.DataFrame:
+        """Terms of the hazard of each time bin, of head ``discrete``; see `explain.logits`."""
+        return logits(self.explained)
 
     @property
     def largest_difference(self) -> float:

@@ -41,7 +41,8 @@ def shares_of(terms: pd.DataFrame, repeats: int = 1000) -> pd.DataFrame:
     -------
     DataFrame
         `term, share, low, high`: 95 % percentile interval. NaN where log-risks do not differ, and
-        ``attrs["note"]`` says so.
+        ``attrs["note"]`` says so. ``attrs["sd"]`` is the standard deviation of the log-risk, of
+        which these are shares: a model that learned nothing has shares, too, of very little.
     """
     values = terms.drop(columns=CONSTANT, errors="ignore")
     if values.empty:
@@ -58,6 +59,7 @@ def shares_of(terms: pd.DataFrame, repeats: int = 1000) -> pd.DataFrame:
     whole = _shares(np.ones((1, len(patients))), summed, sizes)[0]
     drawn = _bootstrapped(summed, sizes, repeats)
     frame = pd.DataFrame({"term": values.columns, "share": whole})
+    frame.attrs["sd"] = float(log_risk.std())
     frame["low"] = frame["high"] = np.nan
     defined = drawn[np.isfinite(drawn).all(axis=1)]
     if np.isfinite(whole).all() and len(defined):

@@ -62,12 +62,26 @@ def _projected(
 def network_terms(network: FusionNetwork, member: int) -> tuple[Part, ...]:
     """Fusion and head of one network, a member of an ensemble, as parts of its log-risk."""
     if network.config.head == "cox":
-        weight = network.head.linear.weight.detach().cpu().double().numpy()[0]
-        parts = network.fusion.terms(weight)
-        if parts is not None:
-            bias = network.head.linear.bias.detach().cpu().double().numpy()
-            return (*parts, Product({}, bias))
+        outputs = output_terms(network)
+        if outputs is not None:
+            return outputs[0]
     return (sampled_terms(network, member),)
+
+
+def output_terms(network: FusionNetwork) -> tuple[tuple[Part, ...], ...] | None:
+    """Each output of the head as parts that split exactly; None where the fusion has none.
+
+    Of head ``cox`` the log-risk, of ``discrete`` the logit of the hazard of each time bin.
+    """
+    weights = network.head.linear.weight.detach().cpu().double().numpy()
+    biases = network.head.linear.bias.detach().cpu().double().numpy()
+    outputs = []
+    for weight, bias in zip(weights, biases, strict=True):
+        parts = network.fusion.terms(weight)
+        if parts is None:
+            return None
+        outputs.append((*parts, Product({}, np.array([bias]))))
+    return tuple(outputs)
 
 
 def sampled_terms(network: FusionNetwork, member: int) -> Sampled:
