@@ -17,6 +17,7 @@ from running import quick
 from survfuse._errors import NotComputableError
 from survfuse.cohort import load_cohort
 from survfuse.explain import Explanation, explain
+from survfuse.explain.agreement_tables import MEASURE
 from survfuse.results.explanation_schema import TABLES
 from survfuse.results.explanation_tables import (
     NOT_ASKED,
@@ -108,7 +109,7 @@ def test_without_tiles_all_else_is_written(tmp_path: Path) -> None:
     written = write_tables(small_explanation(), tmp_path, horizons=(), tiles=False)
     assert written.left_out["tiles"] == NOT_ASKED
     assert written.left_out["points"] == NOTHING
-    assert written.left_out["agreement"] == written.left_out["growth"] == NOTHING
+    assert written.left_out["agreement"] == written.left_out["growth"] == MEASURE
     assert not (tmp_path / "tiles.parquet").exists()
     assert written.rows["clusters"] == len(small_explanation().clusters)
 

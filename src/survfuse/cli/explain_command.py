@@ -185,7 +185,8 @@ def _record(
 
     explained = explanation.explained
     notes = list(explanation.notes)
-    for patient, message in explanation.prediction.notes:
+    # What concerns everybody comes first.
+    for patient, message in sorted(explanation.prediction.notes, key=_is_of_one):
         notes.append(f"{patient}: {message}" if patient else message)
     return {
         "versions": versions(),
@@ -200,6 +201,10 @@ def _record(
         "largest_difference": explanation.largest_difference,
         "notes": notes,
     }
+
+
+def _is_of_one(note: tuple[str, str]) -> bool:
+    return note[0] != ""
 
 
 @contextmanager
@@ -262,7 +267,8 @@ def _print(
     )
     for note in explanation.notes[:MOST_NOTES]:
         typer.echo(f"note: {note}", err=True)
-    for table, reason in left_out.items():
+    for reason in dict.fromkeys(left_out.values()):
         if reason not in (NOT_ASKED, NOTHING):
-            typer.echo(f"note: {table}: {reason}", err=True)
+            tables = [name for name, why in left_out.items() if why == reason]
+            typer.echo(f"note: no {', '.join(tables)}: {reason}", err=True)
     typer.echo(f"explanation: {target / 'explanation.html'}")

@@ -13,12 +13,13 @@ import pandas as pd
 from survfuse._errors import SurvfuseError
 from survfuse._storage import atomic_path
 from survfuse.explain import Explanation
-from survfuse.explain.agreement_tables import growth_frame, selection_frame
+from survfuse.explain.agreement_tables import MEASURE, growth_frame, selection_frame
 from survfuse.results.csv_files import write_table
 from survfuse.results.explanation_schema import TABLES, TableFile
 from survfuse.results.explanation_tiles import Step, write_tiles
 
 NOTHING, NOT_ASKED = "this model has nothing of it", "not asked for"
+WHY_EMPTY = {"agreement": MEASURE, "growth": MEASURE}
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def write_tables(
             _write(folder, table, frame)
             written.rows[table.name] = len(frame)
         else:
-            written.left_out[table.name] = NOTHING
+            written.left_out[table.name] = WHY_EMPTY.get(table.name, NOTHING)
     return written
 
 
