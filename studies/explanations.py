@@ -121,7 +121,7 @@ def planted_slides(out: Path) -> list[dict[str, Any]]:
 
 def planted_composition(out: Path) -> list[dict[str, Any]]:
     """Composition signal: AUROC of a tile's own risk for the class that harms against the one that protects."""
-    cohort, folder = cohort_of(out, "composition-300", patients=300, signal="composition", tiles=200, tile_dim=64, genes=500, event_rate=0.5, seed=7)
+    cohort, folder = cohort_of(out, "composition-600", patients=600, signal="composition", tiles=200, tile_dim=64, genes=500, event_rate=0.5, seed=7)
     tissue = np.load(folder / "truth_tissue.npy")
     said = json.loads((folder / "simulation.json").read_text())
     harms, protects = (said["tissue_classes"].index(said["composition"][key]) for key in ("harms", "protects"))

@@ -135,6 +135,7 @@ def test_every_file_of_a_run_is_there(result: Result) -> None:
         "performance.json",
         "predictions.csv",
         "run.json",
+        "terms.csv",
     ]
     assert sorted({file.suffix for file in (result.out / "cells").iterdir()}) == [
         ".json",

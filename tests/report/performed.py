@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from survfuse.explain.agreement_tables import WHAT, sentence, status
+
 LOST = {"value": None, "se": None, "low": None, "high": None}
 CLINICAL = "ridge:clinical"
 
@@ -61,6 +63,40 @@ def all_metrics(strength: float, horizons: tuple[float, ...]) -> dict[str, Any]:
                 note,
             )
     return found
+
+
+def explanations() -> dict[str, Any]:
+    """Shares of terms, and the agreement of half models: one reproduces, one is grey."""
+    shares = [("clinical", 0.71, 0.6, 0.8), ("slides", 0.31, 0.2, 0.4)]
+    shares += [("clinical*slides", -0.02, -0.1, 0.06)]
+    agreement = []
+    for level, modality, name, value in (
+        ("prediction", "", "log-risk", 0.72),
+        ("term", "", "clinical", 0.88),
+        ("term", "", "slides", 0.12),
+        ("term", "", "clinical*slides", None),
+        ("column", "clinical", "age", 0.91),
+        ("top genes", "rna", "", 0.06),
+        ("tiles", "slides", "", 0.03),
+    ):
+        expected = (
+            value if value is None or level == "top genes" else min(2 * value, 0.95)
+        )
+        row: dict[str, Any] = {"level": level, "modality": modality, "name": name}
+        row |= {"agreement": value, "low": value, "high": value, "splits": 4}
+        row |= {"expected": None if level == "top genes" else expected}
+        row |= {"status": status(expected), "says": sentence(expected, WHAT[level])}
+        agreement.append(row)
+    return {
+        "shares": [
+            {"term": term, "share": share, "low": low, "high": high}
+            for term, share, low, high in shares
+        ],
+        "agreement": agreement,
+        "patients": 150,
+        "half": 60.0,
+        "note": "",
+    }
 
 
 def performance(
@@ -152,6 +188,7 @@ def performance(
                 "note": "not computable: calibration km makes none",
             },
         ],
+        "explanations": explanations(),
         "optimism": {
             "metric": "harrell_c",
             "honest": estimate(0.652, 0.027),

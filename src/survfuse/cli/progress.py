@@ -42,6 +42,10 @@ class JsonLines(Watcher):
             resumed=resumed,
         )
 
+    def on_half(self, text: str) -> None:
+        """Write of a model of half the patients."""
+        self._write("agreement", fit=text)
+
     def on_epoch_end(self, run: Run, epoch: Epoch) -> None:
         """Write of an epoch now and then."""
         if clock.monotonic() - self.written < LINE_SECONDS:
@@ -85,6 +89,11 @@ class Bars(Watcher):
                 completed=done,
                 description=name,
             )
+
+    def on_half(self, text: str) -> None:
+        """Say in the upper bar which half model is fitted."""
+        if self.cells is not None:
+            self.progress.update(self.cells, description=f"agreement, {text}")
 
     def on_start(self, run: Run) -> None:
         """Open the lower bar anew."""

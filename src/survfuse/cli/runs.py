@@ -70,6 +70,7 @@ def crossval(
             "Another cohort file: every model is also fitted on all and tested there.",
         ),
     ] = None,
+    halves: Halves = None,
     name: Annotated[
         str | None,
         option("What the model is called in tables."),
@@ -83,8 +84,9 @@ def crossval(
     """Cross-validate a model and its baselines on the same folds, and report.
 
     Writes predictions.csv, comparators.csv, metrics.json, performance.json, checks.json,
-    config.yaml, run.json and report.html, and learning_curve.csv where one is asked for. A killed
-    run goes on where it was when called again.
+    config.yaml, run.json and report.html; terms.csv and agreement.csv where they can be computed;
+    and learning_curve.csv where one is asked for. A killed run goes on where it was when called
+    again.
     """
     from survfuse._places import refuse_held
     from survfuse.cli.output import print_problems
@@ -115,6 +117,7 @@ def crossval(
         learning_curve=learning_curve or None,
         curve_sizes=whole_numbers("--curve-sizes", curve_sizes),
         curve_repeats=curve_repeats,
+        halves=halves,
     )
     allowed = settings.model.inputs.allow_followup
     data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())

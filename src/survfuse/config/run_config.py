@@ -79,6 +79,10 @@ class CrossvalConfig(Frozen):
     curve_repeats: int = Field(default=CURVE_REPEATS, ge=1)
     """Random subsamples of each size in each fold."""
 
+    halves: int | None = Field(default=None, ge=0)
+    """Pairs of models of half the patients, whose explanations of the same others are compared
+    (docs/explain.md); null: 4, or none where the model trains networks, for which it takes long."""
+
     @model_validator(mode="after")
     def _check_curve(self) -> Self:
         changed = self.curve_sizes is not None or self.curve_repeats != CURVE_REPEATS

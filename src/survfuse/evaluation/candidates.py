@@ -16,6 +16,7 @@ from survfuse.evaluation.controls import (
     selected_on_test,
     with_permuted_outcomes,
 )
+from survfuse.evaluation.explanations import terms_of_fold
 from survfuse.evaluation.missing_inputs import predictions_with_loss
 from survfuse.prediction import Prediction
 
@@ -44,11 +45,14 @@ class FoldResult:
     also : mapping of name to Prediction
         Predictions of the same fit for the same patients under other inputs (a modality
         permuted, something missing), by the names that they have in tables.
+    terms : mapping of name to sequence of float, or None
+        Terms of the log-risks (`survfuse.evaluation.explanations`), where they were asked for.
     """
 
     prediction: Prediction
     summary: Mapping[str, Any]
     also: Mapping[str, Prediction] = field(default_factory=dict)
+    terms: Mapping[str, Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Candidate:
     lose : bool
         Also predict with modalities and clinical values missing
         (`survfuse.evaluation.missing_inputs`): the same fit again.
+    explain : bool
+        Also split the log-risks into terms.
     simple : bool
         A baseline: without drift and without notes on its inputs, which are the model's too.
     control : Control or None
@@ -83,6 +89,7 @@ class Candidate:
     role: Role = "model"
     permute: bool = False
     lose: bool = False
+    explain: bool = False
     simple: bool = False
     control: Control | None = None
 
@@ -104,6 +111,7 @@ class Candidate:
             "code": foreign_code(self.config),
             "permute": self.permute,
             "lose": self.lose,
+            "explain": self.explain,
             "simple": self.simple,
             "config": self.config.identity(),
         }
@@ -154,7 +162,8 @@ class Candidate:
             also |= permuted_predictions(fitted, prediction, source)
         if self.lose:
             also |= predictions_with_loss(fitted, prediction, where, source)
-        return FoldResult(prediction, fitted.summary, also)
+        terms = terms_of_fold(fitted, source) if self.explain else None
+        return FoldResult(prediction, fitted.summary, also, terms)
 
 
 def baseline(

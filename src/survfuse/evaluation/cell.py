@@ -19,7 +19,7 @@ from survfuse.prediction import Prediction
 from survfuse.survival.calibration import calibrator_from_dict
 from survfuse.training import Hook
 
-FORMAT, VERSION = "survfuse-cell", 4
+FORMAT, VERSION = "survfuse-cell", 5
 OTHER = (
     "a result of another run (configuration, data or version differ); "
     "choose a new output folder, or delete this one"
@@ -70,6 +70,7 @@ class Cell:
         try:
             for part in (content, *content["also"].values()):
                 _check_prediction(part, self.split.test)
+            _check_terms(content["terms"], len(self.split.test))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"not a cell of this version ({type(error).__name__}: {error})",
@@ -94,6 +95,16 @@ def _check_prediction(
             raise InputError(f"expected {len(test)} numbers in column {name}")
     if part["calibrator"]["name"] != NoCalibrator.name:
         calibrator_from_dict(part["calibrator"])
+
+
+def _check_terms(
+    terms: Mapping[str, Sequence[Any]] | None,
+    patients: int,
+) -> None:
+    """Refuse terms of another number of patients, and texts in place of numbers."""
+    for name, values in (terms or {}).items():
+        if len(values) != patients or not {type(one) for one in values} <= {int, float}:
+            raise InputError(f"expected {patients} numbers in term {name}")
 
 
 @dataclass
@@ -139,6 +150,7 @@ class CellWork:
             **self._plain(result.prediction),
             "summary": dict(result.summary),
             "also": also,
+            "terms": result.terms,
         }
         if self.folder is not None and scratch is not None:
             path = self.folder / f"{cell.name}.json"

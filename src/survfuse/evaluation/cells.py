@@ -50,6 +50,9 @@ class Watcher(Hook):
     ) -> None:
         """After each cell; `resumed` when an earlier run had finished it."""
 
+    def on_half(self, text: str) -> None:
+        """Before each half model, such as ``half 3 of 8``."""
+
 
 @dataclass
 class Grid:
@@ -65,12 +68,15 @@ class Grid:
     summaries : mapping of model to list of dict
         What was learned on each split.
     notes : list of str
+    terms : mapping of model to list of mapping or None
+        Terms of the log-risks on each split, where they were asked for.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     folds: dict[str, Folds] = field(default_factory=dict)
     summaries: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    terms: dict[str, list[dict[str, list[float]] | None]] = field(default_factory=dict)
 
 
 class Cells:
@@ -179,6 +185,7 @@ class Cells:
             content = contents[cell.name]
             summaries = grid.summaries.setdefault(cell.candidate.name, [])
             summaries.append(content["summary"])
+            grid.terms.setdefault(cell.candidate.name, []).append(content["terms"])
             grid.notes += [f"{cell.label}: {note}" for note in content["notes"]]
         parts: dict[str, list[tuple[Split, dict[str, Any]]]] = {}
         for cell in sorted(cells, key=lambda cell: order.index(cell.candidate)):

@@ -36,6 +36,7 @@ from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_che
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
+from survfuse.evaluation.explanations import HalvesPlan, explanations, terms_table
 from survfuse.evaluation.fold_weights import term_weights
 from survfuse.evaluation.learning_curve import learning_curve
 from survfuse.evaluation.learning_curve_plan import CurvePlan
@@ -218,6 +219,14 @@ def _result(
     losses, sweep = _robustness(plan, grid, scores.estimates, cohort)
     control_records = controls(grid.folds, name, scale, plan.candidates)
     external, predictions, notes = _external(plan, cells, test, watcher)
+    terms = terms_table(plan.splits, grid.terms[name])
+    explained = explanations(
+        HalvesPlan.of(plan.config, cohort),
+        plan.config,
+        cohort,
+        terms,
+        watcher.on_half,
+    )
     curve = None
     if plan.curve is not None:
         curve, more = learning_curve(plan.curve, cells, grid, scale, watcher)
@@ -237,6 +246,7 @@ def _result(
         "availability": by_pattern(name, grid.folds[name], patterns(cohort), scale),
         "robustness": sweep,
         "learning_curve": curve,
+        "explanations": explained,
         **control_records,
         "external": external,
         "sizes": sizes(grid.summaries, names),
@@ -254,6 +264,7 @@ def _result(
         external=test,
         permuted={key: Estimate(**value) for key, value in shuffled.items()} or None,
         config=plan.config.model,
+        explanations=explained,
     )
     checks: Any = run_checks(evidence)
     return Result(
@@ -267,6 +278,7 @@ def _result(
         record=record,
         performance=performance,
         external=predictions,
+        terms=terms,
         weights=term_weights(plan.splits, grid.summaries[name], plan.used),
         out=cells.out,
     )
@@ -413,6 +425,7 @@ def _candidates(
         model,
         permute=True,
         lose=settings.robustness,
+        explain=True,
     )
     return [own, *baselines]
 

@@ -17,7 +17,12 @@ from survfuse.decomposition.coefficients import Sums
 from survfuse.decomposition.measured_agreement import LEVELS, Agreement, AgreementRow
 from survfuse.estimator import SurvivalFusion
 from survfuse.estimators.base import make_estimator
-from survfuse.explain.comparisons import Key, compare_terms
+from survfuse.explain.comparisons import (
+    Key,
+    compare_columns,
+    compare_genes,
+    compare_terms,
+)
 from survfuse.explain.half_models import Pair, Progress, draw_halves, fitted_pairs
 from survfuse.explain.tile_comparisons import (
     CommonClusters,
@@ -129,6 +134,8 @@ def compare(
 ) -> Iterator[tuple[Key, Sums]]:
     """Compare two models on all levels; see :func:`compare_genes` for `selected`."""
     yield from compare_terms(pair)
+    yield from compare_columns(pair)
+    yield from compare_genes(pair, selected)
     yield from compare_tiles(pair, clusters)
 
 

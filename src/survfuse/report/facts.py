@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from survfuse._errors import listed
+from survfuse.report.explanation_section import uses
 from survfuse.report.formatting import count, duration
 from survfuse.report.learning_section import learning_curve
 from survfuse.report.names import D_CALIBRATION, DELTA, family_title, metric, order
@@ -138,6 +139,11 @@ def of_page(tables: Tables) -> dict[str, Any]:
         **of_terms(tables),
         "availability": availability(records["patterns"], records["availability"]),
         "robustness": robustness(records["robustness"], performance.get("robustness")),
+        "uses": uses(
+            records["shares"],
+            records["agreement"],
+            performance.get("explanations"),
+        ),
         "learning": learning_curve(
             records["learning_curve"],
             performance.get("learning_curve"),

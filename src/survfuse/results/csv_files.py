@@ -108,6 +108,35 @@ def read_predictions(
     return frame.reset_index(drop=True)
 
 
+def read_terms(path: Path) -> pd.DataFrame:
+    """Read the terms of out-of-fold log-risks.
+
+    Returns
+    -------
+    DataFrame
+        `patient_id, repeat, fold, constant` and a column per term.
+
+    Raises
+    ------
+    InputError
+        For a missing column, or a cell that is no finite number: names the column and the line.
+    """
+    raw = read_cells(path)
+    keys = ("patient_id", "repeat", "fold", "constant")
+    if absent := [name for name in keys if name not in raw.columns]:
+        raise InputError(f"{path}: expected column(s) {listed(absent)}")
+    table = raw[["patient_id"]].copy()
+    for name in raw.columns.drop("patient_id"):
+        values = _numbers(path, raw[name])
+        if not np.isfinite(values).all():
+            line = raw.index[~np.isfinite(values)][0]
+            raise InputError(
+                f"{path}: column {name}, line {line}: expected a finite number",
+            )
+        table[name] = values
+    return table.astype({"repeat": int, "fold": int}).reset_index(drop=True)
+
+
 def read_table(
     path: Path,
     types: Mapping[str, Any],

@@ -21,6 +21,8 @@ FILES = (
     "external.csv",
     "weights.csv",
     "learning_curve.csv",
+    "terms.csv",
+    "agreement.csv",
     "metrics.json",
     "performance.json",
     "checks.json",

@@ -18,7 +18,12 @@ from survfuse._storage import read_json, sha256_file, write_json, write_text
 from survfuse._yaml import SIZE_LIMIT, parse_yaml
 from survfuse.config import RunConfig, parameters_of, to_yaml
 from survfuse.results import term_weights
-from survfuse.results.csv_files import read_predictions, read_table, write_table
+from survfuse.results.csv_files import (
+    read_predictions,
+    read_table,
+    read_terms,
+    write_table,
+)
 from survfuse.results.folder import (
     FILES,
     RECORD,
@@ -79,6 +84,9 @@ class Result:
     weights : DataFrame or None
         Weight of each term of the model in each fit, with its interval: one
         :class:`survfuse.results.schema.WeightRow` a row; None where the model is no stack.
+    terms : DataFrame or None
+        Terms of the model's out-of-fold log-risks: `patient_id, repeat, fold, constant` and a
+        column per term; None where they were not computed.
     out : path or None
         Folder the run was written to.
     config_text : str
@@ -96,6 +104,7 @@ class Result:
     config: RunConfig | None = None
     external: pd.DataFrame | None = None
     weights: pd.DataFrame | None = None
+    terms: pd.DataFrame | None = None
     out: Path | None = None
     config_text: str = field(default="")
 
@@ -143,6 +152,7 @@ class Result:
             folds={},
             performance=_performance(out / "performance.json"),
             weights=_weights(out / "weights.csv"),
+            terms=_terms(out / "terms.csv"),
             out=out,
             config_text=read_text(config, limit=SIZE_LIMIT) if config.exists() else "",
         )
@@ -197,6 +207,16 @@ class Result:
             return None
         table = frame(TYPES["learning_curve"], rows)
         return table.astype({"patients": int, "subsamples": int})
+
+    @property
+    def agreement(self) -> pd.DataFrame | None:
+        """How far models of halves of the cohort explain alike; None where not measured.
+
+        One :class:`survfuse.results.schema.AgreementRow` a row.
+        """
+        explained = self.performance.get("explanations")
+        rows = None if explained is None else explained.get("agreement")
+        return None if rows is None else frame(TYPES["agreement"], rows)
 
     def metrics_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Metrics as `metrics.json` holds them."""
@@ -314,6 +334,8 @@ class Result:
             "external.csv": self.external,
             "weights.csv": self.weights,
             "learning_curve.csv": self.learning_curve,
+            "terms.csv": self.terms,
+            "agreement.csv": self.agreement,
             "config.yaml": to_yaml(self.config)
             if self.config
             else self.config_text or None,
@@ -390,6 +412,10 @@ def _comparators(out: Path) -> dict[str, pd.DataFrame]:
         return {}
     tables = read_predictions(path, model=True).groupby("model", sort=False)
     return {str(name): part.drop(columns="model") for name, part in tables}
+
+
+def _terms(path: Path) -> pd.DataFrame | None:
+    return read_terms(path) if path.exists() else None
 
 
 def _weights(path: Path) -> pd.DataFrame | None:

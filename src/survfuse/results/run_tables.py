@@ -46,6 +46,8 @@ TYPES: dict[str, dict[str, Any]] = {
     "robustness": get_type_hints(schema.RobustnessRow),
     "learning_curve": get_type_hints(schema.LearningCurveRow),
     "sizes": get_type_hints(schema.SizeRow),
+    "shares": get_type_hints(schema.ShareRow),
+    "agreement": get_type_hints(schema.AgreementRow),
     "optimism": {"score": Text, "metric": Text, **_ESTIMATE},
     "seeds": {"metric": Text, "values": tuple, **_SEEDS, "note": Text},
     "permuted_outcome": {"metric": Text, **_ESTIMATE},
@@ -72,6 +74,8 @@ def tables(performance: Performance) -> dict[str, pd.DataFrame]:
     rows["optimism"] = _optimism(content.get("optimism"))
     rows["seeds"] = _seeds(content.get("seeds"))
     rows["permuted_outcome"] = _permuted(content.get("permuted_outcome"))
+    explained = content.get("explanations") or {}
+    rows |= {name: explained.get(name) for name in ("shares", "agreement")}
     rows["external_availability"] = external.get("availability")
     for prefix, source in (("", content), ("external_", external)):
         rows[f"{prefix}robustness"] = (source.get("robustness") or {}).get("rows")

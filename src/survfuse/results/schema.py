@@ -257,6 +257,47 @@ class External(TypedDict):
     comparisons: NotRequired[list[Comparison] | None]
 
 
+class ShareRow(TypedDict):
+    """Share of a term in the variance of the out-of-fold log-risks; all add up to 1."""
+
+    term: Text
+    share: Number
+    low: Number
+    high: Number
+
+
+class AgreementRow(TypedDict):
+    """Agreement of models of two halves on one thing that they explain; see `survfuse.explain`.
+
+    `low` and `high` are the smallest and largest of a split, `expected` that of cohorts of the size
+    of this one. `status` is "reproduces", "partly", "grey" or "not used", and `says` a sentence.
+    """
+
+    level: Text
+    modality: Text
+    name: Text
+    agreement: Number
+    low: Number
+    high: Number
+    expected: Number
+    splits: Number
+    status: Text
+    says: Text
+
+
+class Explanations(TypedDict):
+    """What the model uses; None where it was not measured, and `note` says why.
+
+    `patients` is the size of the cohort, `half` that of the half models.
+    """
+
+    shares: list[ShareRow] | None
+    agreement: list[AgreementRow] | None
+    patients: NotRequired[Number]
+    half: NotRequired[Number]
+    note: NotRequired[Text]
+
+
 class Performance(TypedDict, total=False):
     """``performance.json``: curves, comparisons and controls; None where a run has none."""
 
@@ -274,6 +315,7 @@ class Performance(TypedDict, total=False):
     optimism: Optimism | None
     seeds: Seeds | None
     permuted_outcome: PermutedOutcome | None
+    explanations: Explanations | None
     external: External | None
     interval: str | None
 

@@ -19,6 +19,7 @@ NOT_GIVEN = {
     "metrics": "there are no metrics: only a cohort is looked at",
     "summaries": "the run left no summaries of its fits",
     "splits": "there are no splits: only a cohort is looked at",
+    "explanations": "the run split no prediction into terms",
     "permuted": "the model was not trained on permuted outcomes",
 }
 

@@ -20,6 +20,7 @@ from survfuse.survival.estimate import Estimate, rounded
 
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
+    from survfuse.results.schema import Explanations
 
 Status = Literal["ok", "doubt", "warning", "failed", "not applicable"]
 
@@ -135,6 +136,8 @@ class Evidence:
         `uno_c` of the same model trained on permuted outcomes, and `difference`:
         that of the model minus it.
     config : FitConfig or None
+    explanations : Explanations or None
+        Shares of the model's terms, and agreement of models of halves.
 
     Raises
     ------
@@ -153,6 +156,7 @@ class Evidence:
     external: Cohort | None = None
     permuted: Mapping[str, Estimate] | None = None
     config: FitConfig | None = None
+    explanations: Explanations | None = None
 
     def __post_init__(self) -> None:
         if self.models and self.name not in self.models:
