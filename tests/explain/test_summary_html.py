@@ -41,7 +41,7 @@ def test_the_first_patients_are_shown_and_rows_add_up() -> None:
 
 def test_agreement_stands_below_and_what_does_not_reproduce_is_pale() -> None:
     html = measured_explanation()._repr_html_()
-    assert cells(html)[-1] == ["agreement", "", "0.90", "0.10", "0.70", ""]
+    assert cells(html)[-1] == ["agreement", "", "0.90", "0.10", "", ""]
     assert html.count("opacity") == 10
     assert "Grey: models of other patients would not say the same." in html
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from survfuse.explain.figures import grey_terms, judged_terms, signed
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ def summary_html(explanation: Explanation) -> str:
             cells.append(f"<span{style}>{signed(value)}</span>")
         rows.append(_row("td", patient, cells, signed(risk), escaped=True))
     if judged:
-        values = [f"{judged[n]['agreement']:.2f}" if n in judged else "" for n in terms]
+        values = []
+        for name in terms:
+            known = name in judged and pd.notna(judged[name]["agreement"])
+            values.append(f"{judged[name]['agreement']:.2f}" if known else "")
         rows.append(_row("td", "agreement", values, ""))
     notes = [
         f"{patients} patient{'s' if patients > 1 else ''}"
