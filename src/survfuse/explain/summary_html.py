@@ -38,7 +38,7 @@ def summary_html(explanation: Explanation) -> str:
         rows.append(_row("td", patient, cells, signed(risk), escaped=True))
     if judged:
         values = []
-        for name in terms:
+        for name in map(str, terms):
             known = name in judged and pd.notna(judged[name]["agreement"])
             values.append(f"{judged[name]['agreement']:.2f}" if known else "")
         rows.append(_row("td", "agreement", values, ""))
