@@ -1,4 +1,4 @@
-"""Does the agreement of half models foretell that of two disjoint cohorts, and does it rise with patients?
+"""Agreement of half models, of two disjoint cohorts, and what the first foretells of the second.
 
 A cohort is split into two disjoint cohorts of n patients and others who are held out (two fifths,
 two fifths, one fifth). `actual` is the agreement of the models of the two cohorts on those held
