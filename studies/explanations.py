@@ -121,22 +121,23 @@ def planted_slides(out: Path) -> list[dict[str, Any]]:
 
 def planted_composition(out: Path) -> list[dict[str, Any]]:
     """Composition signal: AUROC of a tile's own risk for the class that harms against the one that protects."""
-    cohort, folder = cohort_of(out, "composition-300", patients=300, signal="composition", tiles=200, tile_dim=64, genes=500, event_rate=0.5, seed=7)
+    cohort, folder = cohort_of(out, "composition-600", patients=600, signal="composition", tiles=200, tile_dim=64, genes=500, event_rate=0.5, seed=7)
     tissue = np.load(folder / "truth_tissue.npy")
     said = json.loads((folder / "simulation.json").read_text())
-    harms, protects = (said["tissue_classes"].index(said[key]) for key in ("class_that_harms", "class_that_protects"))
+    harms, protects = (said["tissue_classes"].index(said["composition"][key]) for key in ("harms", "protects"))
     train, held = halves(cohort)
     rows = []
     for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")), ("attention", sf.SurvivalFusion(**ATTENTION))):
         explanation = explain(model.fit(cohort, train), cohort, held)
-        scores, labels, bag = [], [], cohort.modalities["slides"]
+        scores, kinds, bag = [], [], cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
-            own = tissue[bag.rows(patient)]
-            kept = (own == harms) | (own == protects)
-            scores.append(tiles["tile_risk"].to_numpy()[kept])
-            labels.append(own[kept] == harms)
-        auroc = roc_auc_score(np.concatenate(labels), np.concatenate(scores))
-        rows.append({"model": name, "auroc": round(float(auroc), 3)})
+            scores.append(tiles["tile_risk"].to_numpy())
+            kinds.append(tissue[bag.rows(patient)])
+        score, kind = np.concatenate(scores), np.concatenate(kinds)
+        either = (kind == harms) | (kind == protects)
+        row = {"model": name, "harms against protects": roc_auc_score(kind[either] == harms, score[either])}
+        row |= {"harms against all": roc_auc_score(kind == harms, score), "protects against all": roc_auc_score(kind != protects, score)}
+        rows.append({key: value if key == "model" else round(float(value), 3) for key, value in row.items()})
     return rows
 
 

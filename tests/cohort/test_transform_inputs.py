@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import survfuse as sf
 from builders import cohort_files
 from survfuse.cohort import transform_inputs as module
+from survfuse.cohort.table_columns import CategoryColumn, NumberColumn
 from survfuse.cohort.transform_inputs import in_blocks, input_sizes, mean_inputs
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
@@ -64,7 +67,11 @@ def test_weights_of_genes_are_the_transpose_of_what_is_read(
     path.write_text(
         "".join(f"S{k}\t\t" + "\t".join(own) + "\n" for k, own in enumerate(sets))
     )
-    config = FitConfig.of(expression_gene_sets=path, expression_encoder=encoder)
+    config = FitConfig.of(
+        fusion="concat",
+        expression_gene_sets=path,
+        expression_encoder=encoder,
+    )
     transforms = Transforms.fit(cohort, cohort.patients, config)
     expression, data = transforms.fitted["expression"], cohort.modalities["expression"]
     z_scores = expression.z_scores(data, data.patients)
@@ -82,3 +89,29 @@ def test_blocks_hold_everyone_once() -> None:
         ["3", "4", "5"],
         ["6"],
     ]
+
+
+def test_known_values_are_those_that_are_read() -> None:
+    number = NumberColumn(
+        "height",
+        170.0,
+        10.0,
+        150.0,
+        190.0,
+        False,
+        False,
+        None,
+        True,
+        100.0,
+        250.0,
+        (999.0,),
+    )
+    given = np.array([np.nan, 160.0, 99.0, 251.0, 999.0, 195.0])
+    assert number.known(given).tolist() == [False, True, False, False, False, True]
+    old = dataclasses.replace(number, limited=False)
+    assert old.known(given).tolist() == [False, True, True, True, True, True]
+    category = CategoryColumn("site", ("a", "b"), (0.5, 0.5), ("c",))
+    cells = pd.Series(["a", "c", "d", None], dtype=object)
+    assert category.known(cells).tolist() == [True, False, False, False]
+    pooled = CategoryColumn("site", ("a", "b"), (0.4, 0.4, 0.2), ("c", "e"), True)
+    assert pooled.known(cells).tolist() == [True, True, False, False]

@@ -190,6 +190,7 @@ def test_weights_are_there_where_no_explained_patient_has_the_genes() -> None:
     for fusion, ways, known in (
         ("ridge_cox", "genes", True),
         ("concat", "hidden layers", False),
+        ("pairwise_residual", "weighed sets", False),
     ):
         everyone = toy_explanation(fusion, **parameters_of(ways))
         model = sf.SurvivalFusion(fusion=fusion)

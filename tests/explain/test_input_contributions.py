@@ -15,7 +15,8 @@ from split_models import (
     toy_explanation,
     toy_model,
 )
-from survfuse._errors import ConfigError
+from survfuse._errors import ConfigError, InputError
+from survfuse.decomposition import Reference
 from survfuse.explain import explain
 from survfuse.explain import input_contributions as module
 from survfuse.explain.explained import Explained
@@ -253,3 +254,18 @@ def test_an_old_bundle_compares_with_its_average_patient() -> None:
     assert explained.notes
     for name in PAIR:
         assert left_over(explained, name, (name,)) < 1e-9
+
+
+def test_mean_inputs_of_another_model_are_refused() -> None:
+    reference = toy_explanation("late", **HIDDEN).explained.reference
+    state, arrays = reference.state()
+    widths = {name: len(mean) - 2 for name, mean in reference.mean.items()}
+    sizes = {name: len(mean) for name, mean in reference.inputs.items()}
+    again = Reference.from_state(state, arrays, widths, sizes)
+    np.testing.assert_array_equal(
+        again.inputs["clinical"], reference.inputs["clinical"]
+    )
+    with pytest.raises(InputError, match="inputs: 'expression' is no vector"):
+        Reference.from_state(state, arrays, widths, {"clinical": sizes["clinical"]})
+    with pytest.raises(InputError, match="inputs/expression"):
+        Reference.from_state(state, arrays, widths, {**sizes, "expression": 3})

@@ -38,7 +38,7 @@ def demo(
         option("Typical tiles per patient, with --no-slides."),
     ] = 200,
     genes: Annotated[int, option("Genes.")] = 19359,
-    seed: Annotated[int, option("Seed of the simulation.")] = 1,
+    seed: Annotated[int, option("Seed of the simulation.")] = 2,
     fresh: Annotated[bool, option("Delete OUT first.", "--fresh")] = False,
 ) -> None:
     """Simulate slides and tables, extract features, cross-validate, train, predict and report.

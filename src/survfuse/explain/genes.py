@@ -22,6 +22,7 @@ from survfuse.explain.explained import Explained
 from survfuse.explain.input_contributions import (
     InputContributions,
     input_contributions,
+    is_constant,
     mean_inputs_of,
 )
 from survfuse.readers.genes import match_genes
@@ -168,10 +169,10 @@ def _unseen(
     modality: str,
     transform: ExpressionTransform,
 ) -> pd.DataFrame:
-    """Weights where no explained patient has the modality: not known through hidden layers."""
+    """Weights where no explained patient has the modality: NaN where they differ by patient."""
     split = input_contributions(explained, modality, rows=np.arange(1))
     weights = transform.to_genes(split.slopes)[0]
-    if len(split.slopes) and not explained.parts.is_linear(modality):
+    if not is_constant(explained, modality):
         weights = np.full(len(weights), np.nan)
     columns = {"modality": modality, "gene": transform.genes, "weight": weights}
     frame = pd.DataFrame(columns).reindex(columns=list(GENES))
