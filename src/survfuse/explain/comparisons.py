@@ -10,7 +10,7 @@ import pandas as pd
 
 from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData, ModalityData
-from survfuse.decomposition.coefficients import Sums, compared, kuncheva
+from survfuse.decomposition.coefficients import Products, compared, kuncheva
 from survfuse.explain.columns import variables
 from survfuse.explain.genes import genes
 from survfuse.explain.half_models import Pair
@@ -18,7 +18,8 @@ from survfuse.explain.terms import CONSTANT, term_frame
 
 Key = tuple[str, str, str]
 """Level, modality, name."""
-Found = Iterator[tuple[Key, Sums]]
+Found = Iterator[tuple[Key, float | None]]
+"""Agreement of each; None where neither model uses it."""
 
 TOP = 50
 """Genes of a list."""
@@ -28,27 +29,27 @@ def compare_terms(pair: Pair) -> Found:
     """Compare the log-risk, and each of its terms."""
     first, second = (term_frame(one) for one in pair.both)
     risks = (one.prediction.log_risk for one in pair.both)
-    yield ("prediction", "", "log-risk"), compared(*risks)
+    yield ("prediction", "", "log-risk"), compared(*risks).correlation
     zeros = np.zeros(len(first))
     names = dict.fromkeys([*first.columns, *second.columns])
     for name in names:
         if name != CONSTANT:
             values = (one.get(name, zeros) for one in (first, second))
-            yield ("term", "", name), compared(*values)
+            yield ("term", "", name), compared(*values).correlation
 
 
 def compare_columns(pair: Pair) -> Found:
     """Compare the contributions of each column, and of the columns of a modality together."""
     first, second = (_contributions(variables(one)) for one in pair.both)
-    together: dict[str, Sums] = defaultdict(Sums)
+    together: dict[str, Products] = defaultdict(Products)
     zeros = np.zeros(len(pair.first.ids))
     for modality, column in dict.fromkeys([*first, *second]):
         key = modality, column
-        sums = compared(first.get(key, zeros), second.get(key, zeros))
-        together[modality] += sums
-        yield ("column", modality, column), sums
-    for modality, sums in together.items():
-        yield ("columns", modality, ""), sums
+        products = compared(first.get(key, zeros), second.get(key, zeros))
+        together[modality] += products
+        yield ("column", modality, column), products.correlation
+    for modality, products in together.items():
+        yield ("columns", modality, ""), products.correlation
 
 
 def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], FloatArray]:
@@ -85,13 +86,13 @@ def compare_genes(
             own = table[table["modality"] == modality]
             weights.append(own.set_index("gene")["weight"].astype(float))
         first, second = weights[0].align(weights[1], fill_value=0.0)
-        yield ("genes", modality, ""), compared(first, second)
+        yield ("genes", modality, ""), compared(first, second).correlation
         if len(first) <= TOP or not (first.any() and second.any()):
             continue
         one, other = _top(first), _top(second)
         for gene in (*one, *other):
             selected[modality][gene] = selected[modality].get(gene, 0) + 1
-        yield ("top genes", modality, ""), Sums(kuncheva(one, other, len(first)), 1.0)
+        yield ("top genes", modality, ""), kuncheva(one, other, len(first))
 
 
 def _top(weights: pd.Series[float]) -> list[str]:
