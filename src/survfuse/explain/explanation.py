@@ -28,7 +28,9 @@ from survfuse.explain.terms import error_frame, spread_frame, term_frame
 from survfuse.explain.tile_clusters import clusters
 from survfuse.explain.tile_gallery import (
     EXAMPLES,
+    PICTURE_PX,
     cluster_examples,
+    cluster_pictures,
     extreme_tiles,
     tile_pictures,
 )
@@ -212,6 +214,16 @@ class Explanation:
     def tile_pictures(self, examples: pd.DataFrame) -> list[bytes]:
         """Pixels of example tiles as PNG; see `explain.tile_gallery`."""
         return tile_pictures(self.explained.cohort, examples)
+
+    def cluster_pictures(
+        self,
+        modality: str | None = None,
+        *,
+        count: int = EXAMPLES,
+        side: int = PICTURE_PX,
+    ) -> dict[int, list[bytes]]:
+        """Pictures of each cluster of tiles, as PNG of `side` px; see `explain.tile_gallery`."""
+        return cluster_pictures(self.explained, modality, count=count, side=side)
 
     def points(self, horizon: float) -> pd.DataFrame:
         """Percentage points of the risk at a horizon by modality; see `explain.points`."""
