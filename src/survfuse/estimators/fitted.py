@@ -113,6 +113,7 @@ class Fitted:
         cohort: Cohort,
         ids: Sequence[str],
         source: BatchSource | None = None,
+        log_risk: FloatArray | None = None,
     ) -> Prediction:
         """Predict patients of a cohort, with notes on each; no outcome is needed or read.
 
@@ -122,6 +123,8 @@ class Fitted:
         ids : sequence of str
         source : BatchSource, optional
             What :meth:`source` gave for these patients, so that they are not transformed again.
+        log_risk : array, (patients,), optional
+            What the model gave for them, so that their tiles are not read again.
 
         Raises
         ------
@@ -131,7 +134,8 @@ class Fitted:
         cohort = self.transforms.with_priors(cohort)
         if source is None:
             source = self.source(cohort, ids)
-        log_risk = self.model.log_risk(source)
+        if log_risk is None:
+            log_risk = self.model.log_risk(source)
         infinite = np.array(ids, dtype=object)[~np.isfinite(log_risk)]
         if len(infinite):
             raise TransformError(

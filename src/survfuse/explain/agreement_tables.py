@@ -27,7 +27,6 @@ WHAT = {
     "genes": "weights of genes",
     "top genes": "genes",
     "tiles": "maps of tiles",
-    "tiles of a patient": "maps of tiles",
     "clusters": "risks of clusters",
 }
 COLUMNS = (

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse.cohort.modalities import ExpressionData, ModalityData
-from survfuse.decomposition.coefficients import Sums, compared, kuncheva
+from survfuse.decomposition.coefficients import Products, compared, kuncheva
 from survfuse.decomposition.readings import CONSTANT
 from survfuse.explain.columns import variables
 from survfuse.explain.genes import genes
@@ -18,7 +18,8 @@ from survfuse.explain.terms import term_frame
 
 Key = tuple[str, str, str]
 """Level, modality, name."""
-Compared = Iterator[tuple[Key, Sums]]
+Compared = Iterator[tuple[Key, float | None]]
+"""Agreement of each; None where neither model uses it."""
 
 TOP = 50
 """Genes of a list; fewer where a model gives fewer a weight."""
@@ -28,28 +29,28 @@ def compare_terms(pair: Pair) -> Compared:
     """Compare the log-risk, and each of its terms."""
     first, second = (term_frame(one) for one in pair.both)
     risks = (one.prediction.log_risk for one in pair.both)
-    yield ("prediction", "", "log-risk"), compared(*risks)
+    yield ("prediction", "", "log-risk"), compared(*risks).correlation
     zeros = np.zeros(len(first))
     names = dict.fromkeys([*first.columns, *second.columns])
     for name in names:
         if name != CONSTANT:
             values = (one.get(name, zeros) for one in (first, second))
-            yield ("term", "", name), compared(*values)
+            yield ("term", "", name), compared(*values).correlation
 
 
 def compare_columns(pair: Pair) -> Compared:
     """Compare the contributions of each column, and of the columns of a modality together."""
     first, second = (_contributions(variables(one)) for one in pair.both)
-    together: dict[str, Sums] = defaultdict(Sums)
+    together: dict[str, Products] = defaultdict(Products)
     nothing = pd.Series(dtype=float)
     for modality, column in dict.fromkeys([*first, *second]):
         key = modality, column
         one, other = first.get(key, nothing), second.get(key, nothing)
-        sums = compared(*one.align(other, fill_value=0.0))
-        together[modality] += sums
-        yield ("column", modality, column), sums
-    for modality, sums in together.items():
-        yield ("columns", modality, ""), sums
+        products = compared(*one.align(other, fill_value=0.0))
+        together[modality] += products
+        yield ("column", modality, column), products.correlation
+    for modality, products in together.items():
+        yield ("columns", modality, ""), products.correlation
 
 
 def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series[float]]:
@@ -84,7 +85,7 @@ def compare_genes(
             own = table[table["modality"] == modality]
             weights.append(own.set_index("gene")["weight"].astype(float))
         first, second = weights[0].align(weights[1], fill_value=0.0)
-        yield ("genes", modality, ""), compared(first, second)
+        yield ("genes", modality, ""), compared(first, second).correlation
         # genes without a weight, of sparse models most, are in no list
         weighted = [int(np.count_nonzero(one)) for one in (first, second)]
         size = min(TOP, *weighted)
@@ -93,7 +94,7 @@ def compare_genes(
         one, other = _top(first, size), _top(second, size)
         for gene in (*one, *other):
             selected[modality][gene] = selected[modality].get(gene, 0) + 1
-        yield ("top genes", modality, ""), Sums(kuncheva(one, other, len(first)), 1.0)
+        yield ("top genes", modality, ""), kuncheva(one, other, len(first))
 
 
 def _top(weights: pd.Series[float], size: int) -> list[str]:

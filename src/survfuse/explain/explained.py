@@ -22,7 +22,7 @@ from survfuse.estimators.model_parts import ModelParts
 from survfuse.estimators.stack_parts import LinearParts
 from survfuse.prediction import Prediction
 
-PATIENTS_AT_ONCE = 256
+PATIENTS_AT_ONCE = 128
 """Patients whose tiles are open at a time."""
 
 
@@ -69,9 +69,9 @@ class Explained:
     ) -> Explained:
         """Read patients and split their log-risks; see :func:`survfuse.explain.explain`."""
         parts = fitted.model.parts(fitted.transforms)
-        prediction = fitted.predict(cohort, ids)
         known = replace(fitted.transforms.with_priors(cohort), outcome=None)
-        readings = read(fitted, parts, known, ids)
+        readings, log_risk = read(fitted, parts, known, ids)
+        prediction = fitted.predict(cohort, ids, log_risk=log_risk)
         compared, notes = _reference(fitted, parts, reference)
         terms = decompose(parts.members, readings, compared)
         return cls(
@@ -166,13 +166,18 @@ def read(
     parts: ModelParts,
     cohort: Cohort,
     ids: Sequence[str],
-) -> Readings:
-    """Read patients, some at a time, so that memory does not grow with their tiles."""
-    blocks = []
+) -> tuple[Readings, FloatArray]:
+    """Readings of patients, and their log-risks (patients,).
+
+    Some patients at a time, so that memory does not grow with their tiles.
+    """
+    blocks, risks = [], []
     for start in range(0, len(ids), PATIENTS_AT_ONCE):
         some = ids[start : start + PATIENTS_AT_ONCE]
-        blocks.append(parts.read(BatchSource(cohort, fitted.transforms, some)))
-    return Readings.joined(blocks)
+        source = BatchSource(cohort, fitted.transforms, some)
+        blocks.append(parts.read(source))
+        risks.append(fitted.model.log_risk(source))
+    return Readings.joined(blocks), np.concatenate(risks)
 
 
 def _reference(
@@ -207,7 +212,7 @@ def _given_reference(
     cohort: Cohort,
 ) -> tuple[Reference, tuple[str, ...]]:
     known = replace(fitted.transforms.with_priors(cohort), outcome=None)
-    readings = read(fitted, parts, known, cohort.patients)
+    readings, _ = read(fitted, parts, known, cohort.patients)
     prepared = fitted.transforms.apply(known)
     reference = Reference.of(
         readings,

@@ -151,6 +151,30 @@ def tile_pictures(
     return [pictures[place] for place in numbered.index]
 
 
+def cluster_pictures(
+    explained: Explained,
+    modality: str | None = None,
+    *,
+    count: int = EXAMPLES,
+    side: int = PICTURE_PX,
+) -> dict[int, list[bytes]]:
+    """Pictures of the tiles nearest to the centre of each cluster, as PNG; by cluster.
+
+    Raises
+    ------
+    InputError
+        As :func:`tile_pictures`, before any tile is read.
+    """
+    _images(explained.cohort, bag_name(explained, modality))
+    examples = cluster_examples(explained, modality, count=count)
+    pictures: dict[int, list[bytes]] = {}
+    read = tile_pictures(explained.cohort, examples, side=side)
+    for group, picture in zip(examples["group"], read, strict=True):
+        cluster = int(str(group).removeprefix("cluster "))
+        pictures.setdefault(cluster, []).append(picture)
+    return pictures
+
+
 def contact_sheet(examples: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:
     """Draw example tiles, a line for each group.
 
