@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -70,8 +70,12 @@ class Explained:
         """Read patients and split their log-risks; see :func:`survfuse.explain.explain`."""
         parts = fitted.model.parts(fitted.transforms)
         known = replace(fitted.transforms.with_priors(cohort), outcome=None)
-        readings, log_risk = read(fitted, parts, known, ids)
-        prediction = fitted.predict(cohort, ids, log_risk=log_risk)
+        blocks, risks = [], []
+        for source in _sources(fitted, known, ids):
+            blocks.append(parts.read(source))
+            risks.append(fitted.model.log_risk(source))
+        readings = Readings.joined(blocks)
+        prediction = fitted.predict(cohort, ids, log_risk=np.concatenate(risks))
         compared, notes = _reference(fitted, parts, reference)
         terms = decompose(parts.members, readings, compared)
         return cls(
@@ -161,23 +165,15 @@ class Explained:
         return decompose(self.parts.members, readings, self.reference).effects[term]
 
 
-def read(
+def _sources(
     fitted: Fitted,
-    parts: ModelParts,
     cohort: Cohort,
     ids: Sequence[str],
-) -> tuple[Readings, FloatArray]:
-    """Readings of patients, and their log-risks (patients,).
-
-    Some patients at a time, so that memory does not grow with their tiles.
-    """
-    blocks, risks = [], []
+) -> Iterator[BatchSource]:
+    """Some patients at a time, so that memory does not grow with their tiles."""
     for start in range(0, len(ids), PATIENTS_AT_ONCE):
         some = ids[start : start + PATIENTS_AT_ONCE]
-        source = BatchSource(cohort, fitted.transforms, some)
-        blocks.append(parts.read(source))
-        risks.append(fitted.model.log_risk(source))
-    return Readings.joined(blocks), np.concatenate(risks)
+        yield BatchSource(cohort, fitted.transforms, some)
 
 
 def _reference(
@@ -212,7 +208,8 @@ def _given_reference(
     cohort: Cohort,
 ) -> tuple[Reference, tuple[str, ...]]:
     known = replace(fitted.transforms.with_priors(cohort), outcome=None)
-    readings, _ = read(fitted, parts, known, cohort.patients)
+    sources = _sources(fitted, known, cohort.patients)
+    readings = Readings.joined([parts.read(source) for source in sources])
     prepared = fitted.transforms.apply(known)
     reference = Reference.of(
         readings,
