@@ -118,13 +118,12 @@ class LinearParts(ModelParts):
         values: FloatArray,
     ) -> FloatArray:
         """Read transformed vectors; columns of models with other transforms are 0."""
-        read = [self.columns[modality].read(values)]
-        for model in self.nested:
-            if modality in model.own:
-                read.append(np.zeros((len(values), model.parts.widths[modality])))
-            elif modality in model.parts.widths:
-                read.append(model.parts.encode(modality, values))
-        return np.concatenate(read, axis=1)
+        read = np.zeros((len(values), self.widths[modality]))
+        own = self.columns[modality].read(values)
+        read[:, : own.shape[1]] = own
+        for model, place in self._sharing(modality):
+            read[:, place] = model.parts.encode(modality, values)
+        return read
 
     def pull_back(
         self,
@@ -134,7 +133,7 @@ class LinearParts(ModelParts):
     ) -> FloatArray:
         """Gradient by the transformed vector; see the base."""
         gradient = weights @ self._padded(modality)
-        for model, place in self._nested(modality):
+        for model, place in self._sharing(modality):
             own = model.parts.pull_back(modality, values, weights[:, place])
             gradient = gradient + own
         return np.broadcast_to(gradient, values.shape)
@@ -147,7 +146,7 @@ class LinearParts(ModelParts):
     ) -> FloatArray:
         """Mean slope over the intervals of a path; see the base."""
         slopes = weights.mean(axis=0) @ self._padded(modality)
-        for model, place in self._nested(modality):
+        for model, place in self._sharing(modality):
             own = weights[:, :, place]
             slopes = slopes + model.parts.pull_back_along(modality, path, own)
         return np.asarray(slopes)
@@ -157,7 +156,7 @@ class LinearParts(ModelParts):
         own = self.columns[modality].weights
         return np.pad(own, [(0, self.widths[modality] - len(own)), (0, 0)])
 
-    def _nested(self, modality: str) -> Iterator[tuple[NestedModel, slice]]:
+    def _sharing(self, modality: str) -> Iterator[tuple[NestedModel, slice]]:
         """Models that read the stack's vector of a modality, and where their numbers are."""
         first = len(self.columns[modality].weights)
         for model in self.nested:
@@ -174,12 +173,11 @@ class LinearParts(ModelParts):
 
     def encoded(self, modality: str) -> BoolArray:
         """Which numbers come from the stack's own vector; see the base."""
-        known = [np.ones(len(self.columns[modality].weights), bool)]
-        for model in self.nested:
-            if modality in model.parts.widths:
-                width = model.parts.widths[modality]
-                known.append(np.full(width, modality not in model.own))
-        return np.concatenate(known)
+        known = np.zeros(self.widths[modality], bool)
+        known[: len(self.columns[modality].weights)] = True
+        for _, place in self._sharing(modality):
+            known[place] = True
+        return known
 
     def read_tiles(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -102,14 +103,9 @@ def _described(row: AgreementRow, expected: float | None) -> dict[str, Any]:
     """One row of :func:`agreement_frame`."""
     value = row.value if expected is None else expected
     return {
-        "level": row.level,
-        "modality": row.modality,
-        "name": row.name,
+        **asdict(row),
         "agreement": row.value,
-        "low": row.low,
-        "high": row.high,
         "expected": expected,
-        "splits": row.splits,
         "status": status(value),
         "says": sentence(value, WHAT[row.level]),
     }
