@@ -165,6 +165,17 @@ class Explained:
         return decompose(self.parts.members, readings, self.reference).effects[term]
 
 
+def read(
+    fitted: Fitted,
+    parts: ModelParts,
+    cohort: Cohort,
+    ids: Sequence[str],
+) -> Readings:
+    """Read patients."""
+    sources = _sources(fitted, cohort, ids)
+    return Readings.joined([parts.read(source) for source in sources])
+
+
 def _sources(
     fitted: Fitted,
     cohort: Cohort,
@@ -208,8 +219,7 @@ def _given_reference(
     cohort: Cohort,
 ) -> tuple[Reference, tuple[str, ...]]:
     known = replace(fitted.transforms.with_priors(cohort), outcome=None)
-    sources = _sources(fitted, known, cohort.patients)
-    readings = Readings.joined([parts.read(source) for source in sources])
+    readings = read(fitted, parts, known, cohort.patients)
     prepared = fitted.transforms.apply(known)
     reference = Reference.of(
         readings,
