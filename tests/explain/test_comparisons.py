@@ -84,21 +84,17 @@ def test_columns_are_compared_one_by_one_and_together(
     assert len(found) == 3  # what belongs to no column is left out
 
 
-def test_a_column_that_one_model_lacks_is_0_of_patients_who_have_the_table(
+def test_a_column_that_few_patients_have_is_0_by_the_model_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    age, stage = np.random.default_rng(0).normal(
-        size=(2, len(pair_of_halves().first.ids))
-    )
-    both, one = contributions(age, stage), contributions(age, None)
-    some = pair_of_halves().first.ids[3:]  # the others lack the table
-    both, one = (table[table["patient_id"].isin(some)] for table in (both, one))
-    shown(monkeypatch, "variables", both, one)
-    found = dict(compare_columns(pair_of_halves()))
+    pair = pair_of_halves()
+    age, log = np.random.default_rng(0).normal(size=(2, len(pair.first.ids)))
+    both = contributions(age, log).replace("stage", "(log) CEA")
+    few = both[both["patient_id"].isin(pair.first.ids[:9])]
+    shown(monkeypatch, "variables", few, few[few["column"] != "(log) CEA"])
+    found = dict(compare_columns(pair))
     assert found["column", "clinical", "age"] == pytest.approx(1)
-    assert found["column", "clinical", "stage"] == 0
-    own = compared(age[3:], age[3:]) + compared(stage[3:], 0 * stage[3:])
-    assert found["columns", "clinical", ""] == pytest.approx(own.correlation)
+    assert found["column", "clinical", "(log) CEA"] == 0
 
 
 def weights(values: dict[str, float]) -> pd.DataFrame:
@@ -179,3 +175,14 @@ def test_genes_without_a_weight_are_in_no_list(monkeypatch: pytest.MonkeyPatch) 
     assert found["top genes", "expression", ""] == pytest.approx(
         -by_chance / (9 - by_chance),
     )
+
+
+def test_weights_that_are_not_known_are_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Networks have none where nobody who is held out has the genes."""
+    unknown = {f"G{number}": np.nan for number in range(90)}
+    shown(monkeypatch, "genes", weights(unknown), weights(unknown))
+    selected: dict[str, dict[str, int]] = defaultdict(dict)
+    assert list(compare_genes(pair_of_halves(), selected)) == []
+    assert not selected

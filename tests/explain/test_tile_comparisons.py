@@ -8,7 +8,6 @@ import pytest
 
 from halved import CONFIG, pair_of_halves, simulated
 from survfuse.cohort.modalities import BagData
-from survfuse.config import FitConfig
 from survfuse.explain.half_models import Pair
 from survfuse.explain.tile_comparisons import (
     CommonClusters,
@@ -83,11 +82,6 @@ def test_clusters_read_no_outcome() -> None:
     np.testing.assert_array_equal(own.clusters.centres, other.clusters.centres)
 
 
-def test_only_bags_that_the_model_reads_are_clustered() -> None:
-    config = FitConfig.of(fusion="ridge_cox", modalities=("clinical",))
-    assert common_clusters(simulated(), config) == {}
-
-
 def test_maps_that_one_model_alone_draws_do_not_agree() -> None:
     first, second = pair_of_halves().both
     effects = {
@@ -100,3 +94,22 @@ def test_maps_that_one_model_alone_draws_do_not_agree() -> None:
     assert (one["tiles"], one["clusters"]) == (0, 0)
     for _, value in compare_tiles(Pair(without, without), clusters()):
         assert value is None
+
+
+def test_maps_are_not_compared_where_nobody_has_tiles() -> None:
+    pair = []
+    for one in pair_of_halves().both:
+        values = dict(one.readings.values)
+        values["slides"] = np.zeros_like(values["slides"])
+        pair.append(replace(one, readings=replace(one.readings, values=values)))
+    assert list(compare_tiles(Pair(*pair), clusters())) == []
+
+
+def test_only_bags_that_are_read_are_clustered() -> None:
+    inputs = CONFIG.inputs.model_copy(update={"modalities": ("clinical",)})
+    config = CONFIG.model_copy(update={"inputs": inputs})
+    assert common_clusters(simulated(), config) == {}
+    cohort = simulated()
+    has = set(cohort.modalities["slides"].patients)
+    without = [one for one in cohort.patients if one not in has]
+    assert common_clusters(cohort.subset(without), CONFIG) == {}

@@ -71,7 +71,7 @@ class Reference:
         return cls(mean, background, len(readings), dict(inputs or {}))
 
     def average(self, modality: str) -> FloatArray:
-        """Mean of what is read of those who have a modality, 0 where nobody does; (width,)."""
+        """Mean of what is read of patients who have a modality, 0 where nobody has it; (width,)."""
         mean = self.mean[modality]
         return np.asarray(mean[2:] / mean[1] if mean[1] > 0 else mean[2:])
 

@@ -11,7 +11,7 @@ import pandas as pd
 from survfuse.cohort.modalities import ExpressionData, ModalityData
 from survfuse.decomposition.coefficients import Products, compared, kuncheva
 from survfuse.decomposition.readings import CONSTANT
-from survfuse.explain.columns import variables
+from survfuse.explain.columns import NOT_ATTRIBUTED, PRESENCE, variables
 from survfuse.explain.genes import genes
 from survfuse.explain.half_models import Pair
 from survfuse.explain.terms import term_frame
@@ -57,7 +57,7 @@ def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series[float
     """Contributions of each column by patient; what belongs to no column is left out."""
     contributions = {}
     for (modality, column), rows in table.groupby(["modality", "column"], sort=False):
-        if not str(column).startswith("("):
+        if column not in (PRESENCE, NOT_ATTRIBUTED):
             values = rows.set_index("patient_id")["contribution"].astype(float)
             contributions[str(modality), str(column)] = values
     return contributions
@@ -84,6 +84,8 @@ def compare_genes(
         for table in tables:
             own = table[table["modality"] == modality]
             weights.append(own.set_index("gene")["weight"].astype(float))
+        if weights[0].isna().any() or weights[1].isna().any():
+            continue  # nobody is held out who has the genes, which patients read differently
         first, second = weights[0].align(weights[1], fill_value=0.0)
         yield ("genes", modality, ""), compared(first, second).correlation
         # genes without a weight, of sparse models most, are in no list

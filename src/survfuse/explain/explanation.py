@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -307,7 +306,7 @@ def explain(
     ids = tuple(cohort.patients if patients is None else patients)
     if not ids:
         raise InputError("no patient to explain")
-    repeated = [one for one, count in Counter(ids).items() if count > 1]
+    repeated = sorted({one for one in ids if ids.count(one) > 1})
     if repeated:
         raise InputError(f"patients named twice: {listed(repeated)}")
     return Explanation(Explained.of(fitted, cohort, ids, reference))

@@ -59,13 +59,13 @@ def common_clusters(
     cohort: Cohort,
     config: FitConfig,
 ) -> dict[str, CommonClusters]:
-    """Clusters of the tiles of each bag of a cohort that a model reads."""
-    chosen, clusters = config.inputs.modalities, {}
-    for name, data in cohort.modalities.items():
-        reads = chosen is None or name in chosen
-        if reads and isinstance(data, BagData) and data.patients:
-            clusters[name] = CommonClusters.of(data, config)
-    return clusters
+    """Clusters of the tiles of each bag of a cohort that the configuration reads."""
+    found = {}
+    for name in config.inputs.modalities or cohort.modalities:
+        data = cohort.modalities.get(name)
+        if isinstance(data, BagData) and data.patients:
+            found[name] = CommonClusters.of(data, config)
+    return found
 
 
 def compare_tiles(
@@ -80,6 +80,8 @@ def compare_tiles(
     clusters : mapping of bag to CommonClusters
     """
     for modality in modalities_of(pair, BagData):
+        if not pair.first.present(modality).any():
+            continue  # nobody is held out who has tiles
         first, second = (_tile_risks(one, modality) for one in pair.both)
         yield ("tiles", modality, ""), _of_maps(first, second)
         data = pair.first.cohort.modalities[modality]
