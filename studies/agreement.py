@@ -23,13 +23,13 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
+import numpy as np
 import pandas as pd
 
 from survfuse._storage import write_text
 from survfuse.cohort import Cohort, load_cohort
 from survfuse.config import FitConfig
 from survfuse.datasets import simulate
-from survfuse.decomposition.coefficients import Sums
 from survfuse.explain.agreement import compare, measure_agreement
 from survfuse.explain.half_models import Pair, draw_halves, fitted_pairs
 from survfuse.explain.tile_comparisons import common_clusters
@@ -65,43 +65,28 @@ def study(
     ((_, pair),) = fitted_pairs(cohort, CONFIG, [both])
     assert isinstance(pair, Pair), pair
     actual = dict(compare(pair, defaultdict(dict), common_clusters(cohort, CONFIG)))
-    foretold: dict[tuple[str, str, str], list[Sums]] = defaultdict(list)
+    foretold: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for own in (both.first, both.second):
         measured = measure_agreement(cohort, CONFIG, own, halves=halves, seed=number)
         for row in measured.rows:
             expected = measured.expected(row)
             if expected is not None:
-                foretold[row.level, row.modality, row.name].append(Sums(expected, 1.0))
+                foretold[row.level, row.modality, row.name].append(expected)
     rows = []
-    for key, sums in actual.items():
-        expected = sum(foretold[key], Sums())
+    for key, value in actual.items():
+        expected = np.mean(foretold[key]) if foretold[key] else np.nan
         place = dict(zip(("level", "modality", "name"), key, strict=True))
         place |= {"cohort": name, "replicate": number, "patients": round(both.size)}
-        rows.append(
-            {
-                **place,
-                "shared": sums.shared,
-                "total": sums.total,
-                "expected": expected.shared,
-                "told": expected.total,
-            }
-        )
+        rows.append({**place, "actual": np.nan if value is None else value, "expected": expected})
     return rows
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Actual and expected agreement over the replicates, and their difference."""
+    """Mean actual and expected agreement over the replicates, and their difference."""
     keys = ["cohort", "patients", "level", "modality", "name"]
-    table = (
-        rows.groupby(keys, sort=False)[["shared", "total", "expected", "told"]]
-        .sum()
-        .reset_index()
-    )
-    used = table["total"] > 0
-    table["actual"] = (table["shared"] / table["total"]).where(used)
-    table["expected"] = (table["expected"] / table["told"]).where(table["told"] > 0)
+    table = rows.groupby(keys, sort=False)[["actual", "expected"]].mean().reset_index()
     table["difference"] = table["expected"] - table["actual"]
-    return table[[*keys, "actual", "expected", "difference"]]
+    return table
 
 
 def main() -> None:

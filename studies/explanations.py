@@ -23,7 +23,7 @@ from stacking import prepare
 import survfuse as sf
 from survfuse.cohort import Cohort
 from survfuse.datasets import simulate
-from survfuse.explain import explain
+from survfuse.explain import explain, with_agreement
 from survfuse.explain.tiles import tile_tables
 
 ATTENTION = {
@@ -173,36 +173,36 @@ def interaction(out: Path) -> list[dict[str, Any]]:
 
 
 def null(out: Path) -> list[dict[str, Any]]:
-    """Null cohorts: terms in the model, shares, and agreement; every share's interval should hold 0 or the term be absent."""
-    from survfuse.explain.agreement import measure_agreement
-
+    """Null cohorts: the share of variance and the agreement of every term, and what a reader is told of it."""
     rows = []
     for seed in range(5):
         cohort, _ = cohort_of(out, f"null-{seed}", patients=200, signal="none", tiles=60, tile_dim=32, genes=300, seed=20 + seed)
-        config = sf.SurvivalFusion(anchor_bags="mean").config
-        agreement = measure_agreement(cohort, config, halves=4).frame()
-        terms = agreement[agreement["level"] == "term"]
-        for row in terms.itertuples():
-            rows.append({"seed": seed, "term": row.name, "agreement": row.agreement, "low": row.low, "high": row.high, "grey": not row.agreement >= 0.5})
+        rows += judged(cohort, sf.SurvivalFusion(anchor_bags="mean"), seed)
     return rows
 
 
 def permuted(out: Path) -> list[dict[str, Any]]:
-    """LUAD with outcomes permuted over patients: agreement of its terms."""
-    from dataclasses import replace
-
-    from survfuse.explain.agreement import measure_agreement
-
+    """LUAD with outcomes permuted over patients: as `null`."""
     cohort = prepare("luad", out)
     rows = []
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(cohort.outcome))
-        outcome = cohort.outcome.iloc[order].set_index(cohort.outcome.index)
-        shuffled = replace(cohort, outcome=outcome)
-        agreement = measure_agreement(shuffled, sf.SurvivalFusion().config, halves=4).frame()
-        for row in agreement[agreement["level"] == "term"].itertuples():
-            rows.append({"seed": seed, "term": row.name, "agreement": row.agreement, "grey": not row.agreement >= 0.5})
+        shuffled = cohort.with_outcome(cohort.outcome.iloc[order].set_axis(cohort.outcome.index))
+        rows += judged(shuffled, sf.SurvivalFusion(anchor_bags="mean"), seed)
     return rows
+
+
+def judged(cohort: Cohort, model: sf.SurvivalFusion, seed: int) -> list[dict[str, Any]]:
+    """Share, agreement and status of each term."""
+    model = with_agreement(model.fit(cohort), cohort, halves=4)
+    explanation = explain(model, cohort)
+    found = explanation.agreement.set_index(["level", "name"])
+    rows = []
+    for row in explanation.shares.itertuples():
+        known = ("term", row.term) in found.index
+        agreement = found.loc[("term", row.term)] if known else {"agreement": np.nan, "status": "not used by half models"}
+        rows.append({"seed": seed, "term": row.term, "share": round(row.share, 3), "agreement": round(float(agreement["agreement"]), 2), "status": agreement["status"]})
+    return [{"sd of the log-risk": round(float(np.std(explanation.prediction.log_risk)), 3), **row} for row in rows]
 
 
 def random_network(out: Path) -> list[dict[str, Any]]:

@@ -221,8 +221,8 @@ def _reference_state(fitted: Fitted) -> State:
     if fitted.reference is not None:
         state["reference"], arrays = fitted.reference.state()
     for name, clusters in fitted.clusters.items():
-        _, own = clusters.state()
-        arrays |= {f"clusters/{name}/{part}": array for part, array in own.items()}
+        for part, array in clusters.arrays().items():
+            arrays[f"clusters/{name}/{part}"] = array
     return state, arrays
 
 

@@ -265,8 +265,9 @@ class PaperModel:
             self._read(reference, "reference"), from_background=True
         )
         parts = network_terms(self.network, 0)
-        found = decompose([parts], self._read(patients, "patients"), compared)
-        frame = pd.DataFrame({term_name(t): v for t, v in found.effects.items()})
+        readings = self._read(patients, "patients")
+        effects = decompose([parts], readings, compared).effects
+        frame = pd.DataFrame({term_name(t): v for t, v in effects.items()})
         return frame.rename_axis(index="patient")
 
     def _read(

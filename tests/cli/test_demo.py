@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from running import Command
-from survfuse.cli import cohorts, extract_command, runs
+from survfuse.cli import cohorts, explain_command, extract_command, runs
 
-STEPS = ("simulate", "extract", "extract", "validate", "crossval", "train", "predict")
+STEPS = (
+    "simulate",
+    "extract",
+    "extract",
+    "validate",
+    "crossval",
+    "train",
+    "predict",
+    "explain",
+)
 
 
 @pytest.fixture
@@ -28,6 +37,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
     monkeypatch.setattr(cohorts, "validate", noted("validate"))
     monkeypatch.setattr(extract_command, "extract", noted("extract"))
+    monkeypatch.setattr(explain_command, "explain", noted("explain"))
     for name in ("crossval", "train", "predict"):
         monkeypatch.setattr(runs, name, noted(name))
     return taken
@@ -55,12 +65,13 @@ def test_from_slides_to_predictions(
         ("crossval", cohort / "cohort.yaml"),
         ("train", cohort / "cohort.yaml"),
         ("predict", tmp_path / "d" / "bundle"),
+        ("explain", tmp_path / "d" / "bundle"),
     ]
     assert "--signal composition" in ended.out
     assert "immune_share" in (cohort / "truth.csv").read_text()
     assert len(list((cohort / "slides").iterdir())) == 8
     assert len(list((cohort / "new" / "slides").iterdir())) == 2
-    assert ended.out.endswith("patient_id,log_risk\nN001,0.5\nN002,-0.5\n")
+    assert "patient_id,log_risk\nN001,0.5\nN002,-0.5\n" in ended.out
     before = (cohort / "simulation.json").stat().st_mtime_ns
     assert command("demo", "-o", tmp_path / "d", *options).code == 0
     assert (cohort / "simulation.json").stat().st_mtime_ns == before, (
@@ -88,7 +99,7 @@ def test_bags_need_no_extraction(
     )
     ended = command("demo", "-o", tmp_path / "d", *options)
     assert ended.code == 0, ended.err
-    assert [name for name, _ in steps] == ["validate", "crossval", "train", "predict"]
+    assert [name for name, _ in steps] == [*STEPS[3:]]
     assert (tmp_path / "d" / "cohort" / "slides.bags").is_dir()
     assert "--tiles 4 --hold-out 2" in ended.out
 

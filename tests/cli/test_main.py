@@ -32,6 +32,7 @@ VERBS = (
     "crossval",
     "train",
     "predict",
+    "explain",
     "report",
     "demo",
     "datasets",

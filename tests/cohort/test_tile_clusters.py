@@ -103,11 +103,9 @@ def test_tiles_of_many_patients_are_fewer_of_each(
     assert found.shares.sum() == pytest.approx(1)
 
 
-def test_state_gives_the_clusters_again(tmp_path: Path) -> None:
+def test_arrays_give_the_clusters_again(tmp_path: Path) -> None:
     found, _ = fitted(bag_of(planted()))
-    state, arrays = found.state()
-    assert state == {}
-    stored = {f"clusters/slides/{name}": array for name, array in arrays.items()}
+    stored = {f"clusters/slides/{name}": own for name, own in found.arrays().items()}
     again = TileClusters.from_arrays(stored, "clusters/slides/", 5)
     np.testing.assert_array_equal(again.centres, found.centres)
     np.testing.assert_array_equal(again.shares, found.shares)
@@ -128,7 +126,7 @@ def test_arrays_that_do_not_fit_are_refused(
     reason: str,
 ) -> None:
     found, _ = fitted(bag_of(planted()))
-    arrays = {**found.state()[1], name: value}
+    arrays = {**found.arrays(), name: value}
     with pytest.raises(InputError, match=reason):
         TileClusters.from_arrays(arrays, "", 5)
 

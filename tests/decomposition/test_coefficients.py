@@ -4,39 +4,47 @@ import numpy as np
 import pytest
 
 from survfuse._errors import InputError
-from survfuse.decomposition.coefficients import compared, kuncheva, spearman_brown
+from survfuse.decomposition.coefficients import (
+    Products,
+    compared,
+    kuncheva,
+    spearman_brown,
+)
 
 
-def test_agreement_is_an_intraclass_correlation() -> None:
+def test_agreement_is_a_correlation() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 50))
-    expected = 2 * np.cov(a, b)[0, 1] / (a.var(ddof=1) + b.var(ddof=1))
-    assert compared(a, b).value == pytest.approx(expected, abs=1e-12)
-    assert compared(a, a + 3).value == pytest.approx(1)
-    assert compared(a, -a).value == pytest.approx(-1)
+    expected = np.corrcoef(a, b)[0, 1]
+    assert compared(a, b).correlation == pytest.approx(expected, abs=1e-12)
+    assert compared(a, 3 * a + 3).correlation == pytest.approx(1)
+    assert compared(a, -a).correlation == pytest.approx(-1)
 
 
-def test_it_asks_for_the_same_size_where_a_correlation_does_not() -> None:
-    a = np.arange(10.0)
-    assert compared(a, 3 * a).value == pytest.approx(0.6)
+def test_products_add_up_over_patients() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 4, 30)) + np.arange(4)[:, None]
+    added = sum(map(compared, a, b), Products())
+    centred = (one - one.mean(axis=1, keepdims=True) for one in (a, b))
+    expected = np.corrcoef(*(one.ravel() for one in centred))[0, 1]
+    assert added.correlation == pytest.approx(expected, abs=1e-12)
 
 
 def test_one_model_alone_agrees_with_nothing_and_two_without_use_have_no_number() -> (
     None
 ):
     a = np.arange(5.0)
-    assert compared(a, np.zeros(5)).value == 0
-    assert compared(np.zeros(5), np.ones(5)).value is None
-    assert compared(1e-12 * a, 1e-12 * a).value is None
-    assert compared([], []).value is None
+    assert compared(a, np.zeros(5)).correlation == 0
+    assert compared(np.zeros(5), np.ones(5)).correlation is None
+    assert compared(1e-12 * a, 1e-12 * a).correlation is None
+    assert compared([], []).correlation is None
 
 
 def test_weights_count_like_repeats() -> None:
     a, b = [1.0, 4.0, 2.0], [0.0, 1.0, 5.0]
     repeated = compared(np.repeat(a, [1, 2, 3]), np.repeat(b, [1, 2, 3]))
     weighted = compared(a, b, [1, 2, 3])
-    assert weighted.shared == pytest.approx(repeated.shared)
-    assert weighted.total == pytest.approx(repeated.total)
+    assert weighted.correlation == pytest.approx(repeated.correlation)
 
 
 def test_kuncheva_is_corrected_for_chance() -> None:
@@ -62,8 +70,10 @@ def test_agreement_grows_as_spearman_and_brown_say() -> None:
     rng = np.random.default_rng(0)
     signal = rng.normal(size=20_000)
     single = [signal + 2 * rng.normal(size=20_000) for _ in range(8)]
-    low = compared(single[0], single[4]).value
-    high = compared(np.mean(single[:4], axis=0), np.mean(single[4:], axis=0)).value
+    low = compared(single[0], single[4]).correlation
+    high = compared(
+        np.mean(single[:4], axis=0), np.mean(single[4:], axis=0)
+    ).correlation
     assert low is not None
     assert spearman_brown(low, 4) == pytest.approx(high, abs=0.02)
     assert spearman_brown(-0.3, 9) == 0

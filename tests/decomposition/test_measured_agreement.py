@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 
 from survfuse._errors import InputError
-from survfuse.decomposition.coefficients import Sums
 from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 
 
-def test_splits_are_added_and_not_averaged() -> None:
-    row = AgreementRow.of(("term", "", "a"), [Sums(1, 10), Sums(0, 0), Sums(9, 10)])
+def test_splits_are_averaged_and_those_without_a_number_left_out() -> None:
+    row = AgreementRow.of(("term", "", "a"), [0.1, None, 0.9])
     assert (row.value, row.low, row.high, row.splits) == (0.5, 0.1, 0.9, 2)
-    nothing = AgreementRow.of(("term", "", "a"), [Sums(), Sums()])
+    nothing = AgreementRow.of(("term", "", "a"), [None, None])
     assert (nothing.value, nothing.low, nothing.high, nothing.splits) == (None,) * 3 + (
         0,
     )

@@ -19,6 +19,7 @@ from survfuse.models import BagConfig, FusionNetwork, NetworkConfig, VectorConfi
 from survfuse.models.fusion import FUSIONS
 from survfuse.models.fusions.pairs import BilinearPair
 from survfuse.models.network import build_network
+from survfuse.models.network_terms import read_batch
 
 SHAPES = (
     BagConfig("slides", 6, 5, 4),
@@ -90,9 +91,9 @@ def compared(
     count: int = 16,
 ) -> tuple[Batch, Readings, Reference]:
     batch = patients(1, count, modalities)
-    others = parts.read_batch(patients(2, background, modalities))
+    others = read_batch(parts.networks, patients(2, background, modalities))
     reference = Reference.of(others, from_background=True)
-    return batch, parts.read_batch(batch), reference
+    return batch, read_batch(parts.networks, batch), reference
 
 
 @given(
@@ -219,7 +220,7 @@ def test_what_moves_from_a_pair_to_main_effects_changes_no_term() -> None:
     parts = made.fusion.terms(head)
     assert parts is not None
     batch = patients(1, 16, 2, missing=0.3)
-    readings = NetworkParts((made,), {}).read_batch(batch)
+    readings = read_batch((made,), batch)
     reference = Reference.of(readings, from_background=True)
     expected = decompose([parts], readings, reference).effects
     left, right, pair = parts
@@ -316,7 +317,7 @@ def test_pulling_back_is_the_chain_rule_through_the_encoder() -> None:
 def test_tiles_weighed_by_their_attention_are_what_is_read_of_a_bag() -> None:
     parts = NetworkParts((network(12, "pairwise"), network(13, "pairwise")), {})
     batch = patients(1, 8)
-    readings = parts.read_batch(batch)
+    readings = read_batch(parts.networks, batch)
     bounds = batch.offsets["slides"].tolist()
     for row in range(8):
         tiles = batch.bags["slides"][bounds[row] : bounds[row + 1]].numpy()

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+import survfuse
 from running import QUICK, loaded, members, quick, small
 from survfuse._errors import (
     CohortError,
@@ -32,7 +33,7 @@ from survfuse.estimators.blocks import Components
 from survfuse.estimators.cox_baselines import SMALLEST_DEVIATION, CoxRisk
 from survfuse.estimators.fitted import fit_model
 from survfuse.estimators.linear_cox import LinearCox
-from survfuse.evaluation import candidates
+from survfuse.evaluation import candidates, explanations
 from survfuse.evaluation.candidates import (
     PERMUTED_OUTCOME,
     SELECTED_ON_TEST,
@@ -48,6 +49,7 @@ from survfuse.evaluation.controls import (
     shuffled_rows,
     with_permuted_outcomes,
 )
+from survfuse.explain import explain
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import kaplan_meier
 
@@ -830,3 +832,22 @@ def test_a_model_never_gets_the_outcomes_of_those_it_predicts(cohort: Cohort) ->
     batch = model.source(cohort, cohort.patients[40:]).batch()
     assert torch.isnan(batch.time).all()
     assert not batch.event.any()
+
+
+def test_terms_are_those_of_the_model_that_a_fold_gives(
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = FitConfig.of(**QUICK | {"fusion": "ridge_cox"})
+    train, test = parts(cohort)
+    result = run(Candidate("ridge", config, explain=True), cohort)
+    model = survfuse.SurvivalFusion.from_config(config).fit(cohort, train)
+    expected = explain(model, cohort, test).terms
+    assert result.terms is not None
+    terms = pd.DataFrame(dict(result.terms), index=expected.index)
+    pd.testing.assert_frame_equal(terms, expected)
+    # what training patients look like to a model is read for no other purpose
+    monkeypatch.delattr(explanations, "reference_of")
+    assert run(Candidate("ridge", config), cohort).terms is None
+    sampled = FitConfig.of(**QUICK | {"fusion": "gated"})
+    assert run(Candidate("gated", sampled, explain=True), cohort).terms is None

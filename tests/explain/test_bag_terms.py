@@ -129,3 +129,13 @@ def test_a_term_is_a_name_with_each_modality_once(
     explanation = bagged.explained(model, cohort, cohort)
     with pytest.raises(InputError, match=r"^term: expected "):
         explanation.tiles("002", term=term)
+
+
+def test_what_all_patients_need_is_computed_once(
+    cohort: Cohort,
+    model: SurvivalFusion,
+) -> None:
+    explained = bagged.explained(model, cohort, cohort).explained
+    first = BagTerm.of(explained, "slides")
+    assert BagTerm.of(explained) is first
+    assert BagTerm.of(explained, term="slides*clinical") is not first

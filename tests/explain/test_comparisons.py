@@ -22,7 +22,7 @@ from survfuse.explain.half_models import Pair
 
 def test_the_prediction_and_each_term_are_compared_over_patients() -> None:
     pair = pair_of_halves()
-    found = {key: sums.value for key, sums in compare_terms(pair)}
+    found = dict(compare_terms(pair))
     assert list(found) == [
         ("prediction", "", "log-risk"),
         ("term", "", "clinical"),
@@ -30,7 +30,7 @@ def test_the_prediction_and_each_term_are_compared_over_patients() -> None:
         ("term", "", "slides"),
     ]
     a, b = (one.terms.effects["slides",] for one in pair.both)
-    expected = 2 * np.cov(a, b)[0, 1] / (a.var(ddof=1) + b.var(ddof=1))
+    expected = np.corrcoef(a, b)[0, 1]
     assert found["term", "", "slides"] == pytest.approx(expected)
 
 
@@ -41,7 +41,7 @@ def test_a_term_that_one_model_lacks_is_0_there() -> None:
     }
     without = replace(second, terms=replace(second.terms, effects=effects))
     for pair in (Pair(first, without), Pair(without, first)):
-        found = {key: sums.value for key, sums in compare_terms(pair)}
+        found = dict(compare_terms(pair))
         assert found["term", "", "slides"] == 0
 
 
@@ -76,11 +76,11 @@ def test_columns_are_compared_one_by_one_and_together(
     )
     found = dict(compare_columns(pair))
     own = compared(age, other)
-    assert found["column", "clinical", "age"].value == pytest.approx(own.value)
-    assert found["column", "clinical", "stage"].value == 0
+    assert found["column", "clinical", "age"] == pytest.approx(own.correlation)
+    assert found["column", "clinical", "stage"] == 0
     alone = compared(stage, 0 * stage)
     together = found["columns", "clinical", ""]
-    assert together.value == pytest.approx((own + alone).value)
+    assert together == pytest.approx((own + alone).correlation)
     assert len(found) == 3  # what belongs to no column is left out
 
 
@@ -92,7 +92,7 @@ def test_a_column_that_few_patients_have_is_0_by_the_model_without_it(
     both = contributions(age, log).replace("stage", "(log) CEA")
     few = both[both["patient_id"].isin(pair.first.ids[:9])]
     shown(monkeypatch, "variables", few, few[few["column"] != "(log) CEA"])
-    found = {key: sums.value for key, sums in compare_columns(pair)}
+    found = dict(compare_columns(pair))
     assert found["column", "clinical", "age"] == pytest.approx(1)
     assert found["column", "clinical", "(log) CEA"] == 0
 
@@ -120,9 +120,9 @@ def test_genes_are_compared_by_weight_and_by_list(
         weights(dict(zip(names[100:], second[100:], strict=True))),
     )
     selected: dict[str, dict[str, int]] = defaultdict(dict)
-    found = {key: sums.value for key, sums in compare_genes(pair_of_halves(), selected)}
+    found = dict(compare_genes(pair_of_halves(), selected))
     assert found["genes", "expression", ""] == pytest.approx(
-        compared(first, second).value
+        compared(first, second).correlation
     )
     lists = [{names[i] for i in np.argsort(-abs(one))[:TOP]} for one in (first, second)]
     common = len(lists[0] & lists[1])
@@ -161,6 +161,20 @@ def test_genes_are_asked_for_only_where_there_are_some(
     monkeypatch.setattr(comparisons, "modalities_of", lambda pair, kind: [])
     monkeypatch.setattr(comparisons, "genes", lambda explained: pytest.fail("asked"))
     assert list(compare_genes(pair_of_halves(), defaultdict(dict))) == []
+
+
+def test_genes_without_a_weight_are_in_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sparse models give few genes a weight: all others are alike, and agree in nothing."""
+    first = {f"G{number}": float(number < 9) for number in range(90)}
+    second = {f"G{number}": float(number > 75) for number in range(90)}
+    shown(monkeypatch, "genes", weights(first), weights(second))
+    selected: dict[str, dict[str, int]] = defaultdict(dict)
+    found = dict(compare_genes(pair_of_halves(), selected))
+    assert len(selected["expression"]) == 2 * 9
+    by_chance = 9**2 / 90
+    assert found["top genes", "expression", ""] == pytest.approx(
+        -by_chance / (9 - by_chance),
+    )
 
 
 def test_weights_that_are_not_known_are_not_compared(

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 import survfuse as sf
 from split_models import gene_set_file, toy_cohort, toy_explanation, toy_model
 from survfuse._errors import InputError
+from survfuse.cohort import transform_inputs
 from survfuse.datasets import simulate, tcga_luad
 from survfuse.explain import Explanation, explain
 from survfuse.explain import genes as module
@@ -162,7 +163,7 @@ def test_weights_and_spreads_of_all_patients() -> None:
 def test_blocks_of_patients_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     explanation = toy_explanation("concat", **parameters_of("members"))
     whole = explanation.genes
-    monkeypatch.setattr(module, "VALUES_AT_ONCE", 1)
+    monkeypatch.setattr(transform_inputs, "VALUES_AT_ONCE", 1)
     pd.testing.assert_frame_equal(module.genes(explanation.explained), whole)
 
 

@@ -11,9 +11,9 @@ from missing_patterns import partly_missing
 from running import loaded, quick, small
 from survfuse._errors import ConfigError, InputError
 from survfuse.cohort import Cohort
+from survfuse.decomposition.readings import term_name, term_of
 from survfuse.estimator import SurvivalFusion
 from survfuse.explain import Explanation, explain
-from survfuse.explain.terms import term_name, term_of
 
 PAIRS = ["clinical*expression", "clinical*slides", "expression*slides"]
 

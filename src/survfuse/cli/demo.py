@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from survfuse.cli import cohorts, extract_command, runs
+from survfuse.cli import cohorts, explain_command, extract_command, runs
 from survfuse.cli.options import option
 
-PARTS = ("cohort", "crossval", "bundle", "new.csv", "new.json")
+PARTS = ("cohort", "crossval", "bundle", "new.csv", "new.json", "why")
 """What a demo makes in its folder."""
 
 
@@ -41,7 +41,7 @@ def demo(
     seed: Annotated[int, option("Seed of the simulation.")] = 2,
     fresh: Annotated[bool, option("Delete OUT first.", "--fresh")] = False,
 ) -> None:
-    """Simulate slides and tables, extract features, cross-validate, train, predict and report.
+    """Simulate slides and tables, extract features, cross-validate, train, predict and explain.
 
     A demo that was interrupted goes on where it was.
     """
@@ -84,6 +84,11 @@ def demo(
     runs.predict(out / "bundle", later, out / "new.csv")
     for line in (out / "new.csv").read_text().splitlines()[:4]:
         typer.echo(line)
+    again = (out / "why").exists()
+    _print_command(
+        f"explain {out}/bundle {later} -o {out}/why{' --force' if again else ''}",
+    )
+    explain_command.explain(out / "bundle", later, out / "why", force=again)
 
 
 def _refuse_other_files(out: Path) -> None:

@@ -54,6 +54,7 @@ def load_cohort(
     need_outcome: bool = True,
     allow_followup: Collection[str] = (),
     priors: Collection[Path | str] = (),
+    exclude: Collection[str] = (),
 ) -> Cohort:
     """Load a cohort from its YAML file.
 
@@ -68,6 +69,8 @@ def load_cohort(
         Columns (or whole modalities), by name, that are inputs although they hold the outcome.
     priors : collection of path or str
         Priors by name or folder, besides those of the cohort file.
+    exclude : collection of str
+        Patients to leave out, besides those of the cohort file.
 
     Returns
     -------
@@ -89,6 +92,7 @@ def load_cohort(
         need_outcome=need_outcome,
         allow_followup=allow_followup,
         priors=priors,
+        exclude=exclude,
     )
     problems.raise_errors(path)
     if cohort is None:
@@ -106,6 +110,7 @@ def read_cohort(
     refuse_followup: bool = False,
     verify: bool = False,
     priors: Collection[Path | str] = (),
+    exclude: Collection[str] = (),
 ) -> tuple[Cohort | None, Problems]:
     """Read a cohort as far as it goes, with every problem on the way.
 
@@ -119,7 +124,7 @@ def read_cohort(
         Whether any other is an error; otherwise a warning, and the fit decides.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
-    priors : collection of path or str
+    priors, exclude : collection
         As in :func:`load_cohort`.
 
     Returns
@@ -130,6 +135,8 @@ def read_cohort(
         All of them.
     """
     spec = load_spec(path).with_priors(named_priors(priors))
+    if exclude:
+        spec = spec.model_copy(update={"exclude": (*spec.exclude, *exclude)})
     problems = Problems()
     sources = Sources(Path(path).resolve().parent, problems, verify=verify)
     outcome = _read_outcome(spec, sources, need_outcome)

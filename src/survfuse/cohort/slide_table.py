@@ -102,7 +102,7 @@ def _pack_or_report(
         slides = [f"slide {slide} of patient {patient}:" for slide, patient, _ in items]
         if not any(slide in str(error) for slide in slides):
             raise  # no file is at fault
-        refused = _refused(items, spec)
+        refused = refused_files(items, spec)
         whole = [item for item in items if item not in refused]
         wrong = {item: why for item, why in refused.items() if item[1] not in exclude}
         _report_refused(wrong, place, can_exclude=bool(whole))
@@ -115,7 +115,7 @@ def _pack_or_report(
     return _check_encoder(store, spec)
 
 
-def _refused(
+def refused_files(
     items: list[SlideFile],
     spec: SlidesSpec,
 ) -> dict[SlideFile, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
-from survfuse._types import AnyArray, FloatArray, IntArray, State
+from survfuse._types import AnyArray, FloatArray, IntArray
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import spaced
@@ -70,10 +70,10 @@ class TileClusters:
         count = _distinct(tiles, max(1, min(count, len(tiles) // LEAST_TILES)))
         means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=SEED)
         means.fit(tiles)
-        found = cls(means.cluster_centers_.astype(np.float64), np.zeros(count))
-        counts = np.bincount(found.assign(tiles), minlength=count)
+        unordered = cls(means.cluster_centers_.astype(np.float64), np.zeros(count))
+        counts = np.bincount(unordered.assign(tiles), minlength=count)
         order = np.argsort(-counts, kind="stable")
-        return cls(found.centres[order], counts[order] / counts.sum())
+        return cls(unordered.centres[order], counts[order] / counts.sum())
 
     def __len__(self) -> int:
         return len(self.shares)
@@ -96,9 +96,9 @@ class TileClusters:
         squares = (self.centres**2).sum(axis=1) / 2
         return np.asarray((products - squares).argmax(axis=1))
 
-    def state(self) -> State:
+    def arrays(self) -> dict[str, FloatArray]:
         """Everything learned."""
-        return {}, {"centres": self.centres, "shares": self.shares}
+        return {"centres": self.centres, "shares": self.shares}
 
     @classmethod
     def from_arrays(
@@ -107,7 +107,7 @@ class TileClusters:
         prefix: str,
         width: int,
     ) -> TileClusters:
-        """Read what :meth:`state` gave under a prefix, for tiles of a width.
+        """Read what :meth:`arrays` gave under a prefix, for tiles of a width.
 
         Raises
         ------

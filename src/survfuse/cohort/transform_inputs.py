@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.transform_bags import BagScaler
@@ -15,7 +15,9 @@ from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.cohort.transforms import Prepared, Transforms
 
 VALUES_AT_ONCE = 2**22
-"""Z-scores that are held at a time."""
+"""Values of inputs that are held at a time."""
+
+Rows = TypeVar("Rows", Sequence[str], IntArray)
 
 
 def input_sizes(transforms: Transforms) -> dict[str, int]:
@@ -61,8 +63,8 @@ def mean_inputs(
     return means
 
 
-def in_blocks(ids: Sequence[str], width: int) -> Iterator[Sequence[str]]:
-    """Patients, so many at a time that their rows of some width fit in memory."""
+def in_blocks(ids: Rows, width: int) -> Iterator[Rows]:
+    """Patients or their places, so many at a time that their rows of some width fit in memory."""
     size = max(1, VALUES_AT_ONCE // max(width, 1))
     for start in range(0, len(ids), size):
         yield ids[start : start + size]

@@ -1,13 +1,12 @@
 """Coefficients of agreement between two explanations of the same things.
 
 Two models, each fitted on one half of a cohort, explain the same other patients. The agreement of
-their explanations a and b is an intraclass correlation, ``2 cov(a, b) / (var a + var b)``: 1 where
-they are the same, 0 where they are unrelated. It is lower than a correlation where one model gives
-the same pattern with a larger spread.
+their explanations is a correlation: 1 where they give the same pattern, 0 where they are unrelated.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,34 +20,43 @@ NOTHING = 1e-16
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Numerator and denominator of an agreement, which can be added over splits and patients.
+class Products:
+    """Sums of products of two explanations, which can be added over patients.
 
     Attributes
     ----------
     shared : float
-        Twice the sum of products of two explanations.
-    total : float
-        The sum of the squares of both.
+        Of one explanation with the other.
+    first, second : float
+        Of each with itself.
     """
 
     shared: float = 0.0
-    total: float = 0.0
+    first: float = 0.0
+    second: float = 0.0
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(self.shared + other.shared, self.total + other.total)
+    def __add__(self, other: Products) -> Products:
+        return Products(
+            self.shared + other.shared,
+            self.first + other.first,
+            self.second + other.second,
+        )
 
     @property
-    def value(self) -> float | None:
-        """The agreement; None where both explanations are 0."""
-        return self.shared / self.total if self.total > 0 else None
+    def correlation(self) -> float | None:
+        """The agreement; 0 where one explanation is constant, None where both are."""
+        if self.first == self.second == 0:
+            return None
+        if 0 in (self.first, self.second):
+            return 0.0
+        return float(np.clip(self.shared / math.sqrt(self.first * self.second), -1, 1))
 
 
 def compared(
     first: npt.ArrayLike,
     second: npt.ArrayLike,
     weights: npt.ArrayLike | None = None,
-) -> Sums:
+) -> Products:
     """Compare two explanations of the same things, each centred on its own mean.
 
     Parameters
@@ -59,21 +67,20 @@ def compared(
 
     Examples
     --------
-    >>> compared([1, 2, 3], [2, 4, 6]).value
-    0.8
-    >>> compared([0, 0], [0, 0]).value is None
+    >>> round(compared([1, 2, 3], [2, 4, 7]).correlation, 3)
+    0.993
+    >>> compared([0, 0], [0, 0]).correlation is None
     True
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     weight = np.ones(len(a)) if weights is None else np.asarray(weights, float)
     if not weight.sum() > 0:
-        return Sums()
+        return Products()
     a = a - np.average(a, weights=weight)
     b = b - np.average(b, weights=weight)
-    total = float((weight * (a**2 + b**2)).sum())
-    if total <= NOTHING * weight.sum():
-        return Sums()
-    return Sums(float(2 * (weight * a * b).sum()), total)
+    squares = [float((weight * x**2).sum()) for x in (a, b)]
+    own = [one if one > NOTHING * weight.sum() else 0.0 for one in squares]
+    return Products(float((weight * a * b).sum()), *own)
 
 
 def kuncheva(

@@ -8,7 +8,7 @@ from typing import Any
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_numbers, stored_texts
-from survfuse.decomposition.coefficients import Sums, spearman_brown
+from survfuse.decomposition.coefficients import spearman_brown
 
 LEVELS = (
     "prediction",
@@ -18,13 +18,13 @@ LEVELS = (
     "genes",
     "top genes",
     "tiles",
-    "tiles of a patient",
     "clusters",
 )
 """What is compared, from the whole log-risk to its smallest parts."""
 
-COEFFICIENTS = frozenset(LEVELS) - {"top genes", "tiles of a patient"}
-"""Levels whose agreement is an intraclass correlation; it grows with patients as reliability."""
+GROWING = frozenset(LEVELS) - {"column", "top genes"}
+"""Levels whose agreement grows with patients as a reliability does. A column of numbers has the
+same pattern in any model, so that its agreement is that of signs."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AgreementRow:
     name : str
         Of the term or column; empty where it is about all of them.
     value : float or None
-        Over all splits; None where no model uses it.
+        Mean over splits; None where no model uses it.
     low, high : float or None
         Smallest and largest of a split.
     splits : int
@@ -59,11 +59,11 @@ class AgreementRow:
     def of(
         cls,
         key: tuple[str, str, str],
-        splits: Sequence[Sums],
+        splits: Sequence[float | None],
     ) -> AgreementRow:
-        """Add up what each split gave; `key` is level, modality and name."""
-        values = [one.value for one in splits if one.value is not None]
-        value = sum(splits, Sums()).value
+        """Average what each split gave; `key` is level, modality and name."""
+        values = [one for one in splits if one is not None]
+        value = sum(values) / len(values) if values else None
         low, high = (min(values), max(values)) if values else (None, None)
         return cls(*key, value, low, high, len(values))
 
@@ -126,10 +126,10 @@ class Agreement:
         Returns
         -------
         float or None
-            None where no model uses it, and for lists and mean correlations, which follow no such
+            None where no model uses it, and for single columns and lists, which follow no such
             rule.
         """
-        if row.value is None or row.level not in COEFFICIENTS:
+        if row.value is None or row.level not in GROWING:
             return None
         count = self.patients if patients is None else patients
         return spearman_brown(row.value, count / self.half)

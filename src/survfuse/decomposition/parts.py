@@ -78,6 +78,19 @@ class Product(Part):
     weights: FloatArray
     reads_background = False
 
+    @classmethod
+    def without_any(
+        cls,
+        widths: Mapping[str, int],
+        value: float,
+    ) -> Product:
+        """Give a value to patients without any modality, 0 to all others."""
+        sides = {}
+        for name, width in widths.items():
+            sides[name] = np.zeros((2 + width, 1))
+            sides[name][:2, 0] = 1.0, -1.0
+        return cls(sides, np.array([value]))
+
     @property
     def modalities(self) -> Term:
         """Modalities that it reads."""

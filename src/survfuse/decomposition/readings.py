@@ -101,6 +101,35 @@ class Readings:
                 tiles[name] = source.tiles[name]
         return Readings(values, tiles)
 
+    def replaced(
+        self,
+        modality: str,
+        values: FloatArray,
+    ) -> Readings:
+        """Other values (patients, 2 + width) of one modality."""
+        return Readings({**self.values, modality: values}, self.tiles)
+
+
+def differences(values: Mapping[Term, FloatArray]) -> dict[Term, FloatArray]:
+    """Alternating sums over subsets (Moebius), which add up to the value of the whole set.
+
+    Parameters
+    ----------
+    values : mapping of term to array
+        Of every subset of some modalities.
+
+    Examples
+    --------
+    >>> sets = {(): 1.0, ("a",): 3.0, ("b",): 4.0, ("a", "b"): 10.0}
+    >>> differences(sets)
+    {(): 1.0, ('a',): 2.0, ('b',): 3.0, ('a', 'b'): 4.0}
+    """
+    effects: dict[Term, FloatArray] = {}
+    for term in values:
+        parts = [(-1) ** (len(term) - len(own)) * values[own] for own in subsets(term)]
+        effects[term] = sum(parts[1:], parts[0])
+    return effects
+
 
 def _of(tiles: Sequence[Any], rows: AnyArray) -> list[Any]:
     return [tiles[row] for row in np.arange(len(tiles))[rows].tolist()]

@@ -9,7 +9,7 @@ import numpy as np
 
 from survfuse._types import FloatArray
 from survfuse.decomposition.parts import Effects, Part
-from survfuse.decomposition.readings import Readings, Term, subsets
+from survfuse.decomposition.readings import Readings, Term, differences, subsets
 from survfuse.decomposition.reference import Reference
 
 MOST_MODALITIES = 3
@@ -52,20 +52,13 @@ class RectifiedSum(Part):
     ) -> tuple[Effects, Effects]:
         """Terms of each patient; nothing is sampled."""
         background = reference.background
-        means: Effects = {}
+        first = self.modalities[0]
+        constant = self._mean(background, background, (first,)).mean()
+        means: Effects = {(): np.full(len(readings), constant)}
         for own in subsets(self.modalities):
             if own:
                 means[own] = self._mean(readings, background, own)
-        first = self.modalities[0]
-        constant = self._mean(background, background, (first,)).mean()
-        means[()] = np.full(len(readings), constant)
-        effects: Effects = {}
-        for term in subsets(self.modalities):
-            total = np.zeros(len(readings))
-            for own in subsets(term):
-                total += (-1) ** (len(term) - len(own)) * means[own]
-            effects[term] = total
-        return effects, {}
+        return differences(means), {}
 
     def gradient(
         self,
@@ -79,8 +72,8 @@ class RectifiedSum(Part):
         chance = np.zeros((len(readings), len(self.weights)))
         for own in subsets(others):
             sign = (-1) ** (len(others) - len(own))
-            kept = tuple(n for n in self.modalities if n in own or n == modality)
-            chance += sign * self._share_active(readings, reference.background, kept)
+            known = (*own, modality)
+            chance += sign * self._share_active(readings, reference.background, known)
         return np.asarray((chance * self.weights) @ self.sides[modality].T)
 
     def _mean(
@@ -97,9 +90,7 @@ class RectifiedSum(Part):
             if len(sums) == 1:
                 total += weight * np.maximum(here + sums[0], 0.0)
                 continue
-            first = np.searchsorted(
-                sums, -here
-            )  # of the sums that keep the unit above 0
+            first = np.searchsorted(sums, -here)  # from it on the unit is above 0
             rest = np.append(np.cumsum(sums[::-1])[::-1], 0.0)[first]
             total += weight * (rest + (len(sums) - first) * here) / len(sums)
         return total
@@ -113,10 +104,8 @@ class RectifiedSum(Part):
         """Share of the background in which each unit is above 0; (patients, units)."""
         shares = np.empty((len(readings), len(self.weights)))
         for unit in range(len(self.weights)):
-            here, sums = (
-                self._sum(readings, own, unit),
-                self._sums(background, own, unit),
-            )
+            here = self._sum(readings, own, unit)
+            sums = self._sums(background, own, unit)
             above = len(sums) - np.searchsorted(sums, -here, side="right")
             shares[:, unit] = above / len(sums)
         return shares

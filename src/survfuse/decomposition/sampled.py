@@ -9,7 +9,7 @@ import numpy as np
 
 from survfuse._types import FloatArray, IntArray
 from survfuse.decomposition.parts import Effects, Part
-from survfuse.decomposition.readings import Readings, Term, subsets
+from survfuse.decomposition.readings import Readings, Term, differences, subsets
 from survfuse.decomposition.reference import Reference
 
 DRAWS, SEED = 200, 0
@@ -75,13 +75,9 @@ class Sampled(Part):
         for own in subsets(self.names):
             values[own] = self._values(readings, drawn, own)
         effects, errors = {}, {}
-        for term in subsets(self.names):
-            alternating = np.zeros((len(readings), len(drawn)))
-            for own in subsets(term):
-                alternating += (-1) ** (len(term) - len(own)) * values[own]
-            effects[term] = alternating.mean(axis=1)
-            spread = alternating.std(axis=1, ddof=1)
-            errors[term] = spread / np.sqrt(len(drawn))
+        for term, of_draws in differences(values).items():
+            effects[term] = of_draws.mean(axis=1)
+            errors[term] = of_draws.std(axis=1, ddof=1) / np.sqrt(len(drawn))
         return effects, errors
 
     def gradient(
@@ -96,9 +92,9 @@ class Sampled(Part):
         total = np.zeros_like(readings.values[modality])
         for own in subsets(others):
             sign = (-1) ** (len(others) - len(own))
-            kept = (*own, modality)
+            known = (*own, modality)
             for patients, draws in self._blocks(readings, drawn):
-                mixed = readings.take(patients).mixed(drawn.take(draws), kept)
+                mixed = readings.take(patients).mixed(drawn.take(draws), known)
                 np.add.at(total, patients, sign * self.slope(mixed, modality))
         return total / len(drawn)
 

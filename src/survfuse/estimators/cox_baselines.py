@@ -14,7 +14,6 @@ from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.decomposition import Product
 from survfuse.estimators.base import (
     ESTIMATORS,
     Estimator,
@@ -25,8 +24,8 @@ from survfuse.estimators.base import (
 )
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.estimators.linear_cox import LinearCox, inner_fold_count
-from survfuse.estimators.model_parts import LinearColumns, ModelParts, column
-from survfuse.estimators.stack_parts import LinearParts, cox_parts
+from survfuse.estimators.model_parts import ModelParts
+from survfuse.estimators.stack_parts import cox_parts
 from survfuse.survival.degrees_of_freedom import Effective
 
 SMALLEST_DEVIATION = 0.01
@@ -95,10 +94,9 @@ class CoxRisk(RiskModel):
 
     def parts(self, transforms: Transforms) -> ModelParts:
         """One term per modality."""
-        names = self.cox.coef
-        return cox_parts(
-            dict.fromkeys(names, self.cox), dict.fromkeys(names, 1.0), transforms
-        )
+        coxes = dict.fromkeys(self.cox.coef, self.cox)
+        ones, zeros = dict.fromkeys(coxes, 1.0), dict.fromkeys(coxes, 0.0)
+        return cox_parts(coxes, ones, zeros, transforms)
 
     def state(self) -> State:
         """Arrays of the regression."""
@@ -225,15 +223,10 @@ class LateRisk(RiskModel):
 
     def parts(self, transforms: Transforms) -> ModelParts:
         """One z-score per modality."""
-        columns, products = {}, []
-        for name, cox in self.coxes.items():
-            mean, deviation = self.means[name], self.deviations[name]
-            scale = 0.0 if deviation < SMALLEST_DEVIATION else 1 / deviation
-            columns[name] = LinearColumns.of([(cox.centre[name], cox.coef[name])])
-            side = column(name, 1, 0)
-            side[name][1] = -mean
-            products.append(Product(side, np.array([scale])))
-        return LinearParts(columns, tuple(products), transforms)
+        scales = {}
+        for name, deviation in self.deviations.items():
+            scales[name] = 0.0 if deviation < SMALLEST_DEVIATION else 1 / deviation
+        return cox_parts(self.coxes, scales, self.means, transforms)
 
     def state(self) -> State:
         """Means and deviations, and arrays of the regressions."""

@@ -21,6 +21,7 @@ from survfuse.config import FitConfig
 from survfuse.decomposition import Agreement, Reference
 from survfuse.estimators.base import Fit, RiskModel, foreign_code, make_estimator
 from survfuse.estimators.fold_context import FoldContext
+from survfuse.estimators.model_parts import ModelParts
 from survfuse.fit_summary import learned_from, size_summary
 from survfuse.prediction import Prediction
 from survfuse.survival.calibration import (
@@ -61,7 +62,8 @@ class Fitted:
         Where the configuration asks for one.
     reference : Reference or None
         What the model reads of its training patients, which explanations compare with; None in
-        bundles that older versions wrote, and of models that cannot be explained.
+        folds and in bundles that older versions wrote, and of models that cannot be explained or
+        read single tiles.
     clusters : mapping of bag to TileClusters
         Of the training tiles; empty where they were not made.
     agreement : Agreement or None
@@ -111,6 +113,7 @@ class Fitted:
         cohort: Cohort,
         ids: Sequence[str],
         source: BatchSource | None = None,
+        log_risk: FloatArray | None = None,
     ) -> Prediction:
         """Predict patients of a cohort, with notes on each; no outcome is needed or read.
 
@@ -120,6 +123,8 @@ class Fitted:
         ids : sequence of str
         source : BatchSource, optional
             What :meth:`source` gave for these patients, so that they are not transformed again.
+        log_risk : array, (patients,), optional
+            What the model gave for them, so that their tiles are not read again.
 
         Raises
         ------
@@ -129,7 +134,8 @@ class Fitted:
         cohort = self.transforms.with_priors(cohort)
         if source is None:
             source = self.source(cohort, ids)
-        log_risk = self.model.log_risk(source)
+        if log_risk is None:
+            log_risk = self.model.log_risk(source)
         infinite = np.array(ids, dtype=object)[~np.isfinite(log_risk)]
         if len(infinite):
             raise TransformError(
@@ -159,7 +165,7 @@ class Fitted:
 
 
 def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
-    """Choose hyper-parameters, fit the estimator, and describe the fit: the three in turn.
+    """Choose hyper-parameters, fit the estimator, and describe the fit and its reference, in turn.
 
     Parameters
     ----------
@@ -175,7 +181,15 @@ def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
     """
     config, log = searched(fold, config)
     fit = make_estimator(config).fit(fold)
-    return described(fold, fit, config, log)
+    fitted = described(fold, fit, config, log)
+    try:
+        parts = fit.model.parts(fit.transforms)
+    except ConfigError:
+        return fitted
+    if parts.needs_tiles:
+        return fitted
+    reference = reference_of(fold, fit, parts, config.training.seed)
+    return replace(fitted, reference=reference)
 
 
 def described(
@@ -231,31 +245,20 @@ def described(
         trained=PatientHashes.with_data(fold.cohort, fold.ids, dims),
         drift=Drift.fit(fit.source),
         bound=bound,
-        reference=_reference(fold, fit, config),
     )
     fold.clear()
     return fitted
 
 
-def _reference(
+def reference_of(
     fold: FoldContext,
     fit: Fit,
-    config: FitConfig,
-) -> Reference | None:
-    """What the model reads of its training patients; None where that cannot be kept.
-
-    That of a model that cannot be explained, or that reads single tiles.
-    """
-    try:
-        parts = fit.model.parts(fit.transforms)
-    except ConfigError:
-        return None
-    if parts.needs_tiles:
-        return None
-    seed = config.training.seed
-    readings = parts.read(fit.source)
+    parts: ModelParts,
+    seed: int,
+) -> Reference:
+    """What a model, taken apart, reads of its training patients."""
     return Reference.of(
-        readings,
+        parts.read(fit.source),
         from_background=parts.from_background,
         seed=seed,
         inputs=mean_inputs(fit.transforms, fold.cohort, fit.source.prepared),

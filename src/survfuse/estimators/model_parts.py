@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from survfuse._types import AnyArray, BoolArray, FloatArray, IntArray
-from survfuse.decomposition import Part, Product, Readings, RectifiedSum, Sampled
+from survfuse.decomposition import (
+    Part,
+    Product,
+    Readings,
+    RectifiedSum,
+    Sampled,
+    Term,
+)
 
 if TYPE_CHECKING:
     from survfuse.cohort.transform_bags import BagScaler
@@ -98,15 +105,24 @@ class ModelParts(ABC):
     def widths(self) -> Mapping[str, int]:
         """Numbers read of each modality."""
 
+    def all_parts(self, term: Term = ()) -> list[Part]:
+        """Parts of all members that read every modality of a term."""
+        parts = [part for own in self.members for part in own]
+        return [part for part in parts if set(term) <= set(part.modalities)]
+
     @property
     def from_background(self) -> bool:
         """Whether any part needs more of the training patients than their mean."""
-        return any(part.reads_background for own in self.members for part in own)
+        return any(part.reads_background for part in self.all_parts())
 
     @property
     def exact(self) -> bool:
         """Whether all terms are computed without sampling."""
-        return all(part.exact for own in self.members for part in own)
+        return all(part.exact for part in self.all_parts())
+
+    def is_product(self, term: Term) -> bool:
+        """Whether a term is linear in what is read of each of its modalities."""
+        return all(isinstance(part, Product) for part in self.all_parts(term))
 
     @property
     def needs_tiles(self) -> bool:
@@ -193,9 +209,8 @@ class ModelParts(ABC):
     def log_risk(self, readings: Readings) -> FloatArray:
         """Log-risk in double precision; (patients,)."""
         total = np.zeros(len(readings))
-        for own in self.members:
-            for part in own:
-                total += part.value(readings)
+        for part in self.all_parts():
+            total += part.value(readings)
         return total / len(self.members)
 
 
@@ -229,13 +244,6 @@ class LinearColumns:
     @property
     def _constant(self) -> FloatArray:
         return np.asarray(np.einsum("kf,kf->k", self.centres, self.weights))
-
-
-def column(name: str, width: int, place: int) -> dict[str, FloatArray]:
-    """Side of a product that is one column of what is read of a modality."""
-    side = np.zeros((2 + width, 1))
-    side[2 + place] = 1.0
-    return {name: side}
 
 
 def widened(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from survfuse._types import AnyArray, Batch, FloatArray
+from survfuse._types import AnyArray, FloatArray
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.decomposition import Part, Readings
 from survfuse.estimators.base import Patients
@@ -92,12 +92,9 @@ class NetworkParts(ModelParts):
         rows, device = np.arange(len(source)), pick_device(self.device)
         batches = []
         for some in predicted_together(source, rows):
-            batches.append(self.read_batch(to_device(source.batch(rows[some]), device)))
+            batch = to_device(source.batch(rows[some]), device)
+            batches.append(read_batch(self.networks, batch))
         return Readings.joined(batches)
-
-    def read_batch(self, batch: Batch) -> Readings:
-        """Embed the patients of a batch."""
-        return read_batch(self.networks, batch)
 
     def encode(
         self,

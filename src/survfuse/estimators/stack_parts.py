@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from survfuse.estimators.model_parts import (
     ModelParts,
     Path,
     TileReadings,
-    column,
     widened,
 )
 from survfuse.estimators.stack_terms import Terms
@@ -47,21 +47,14 @@ class NestedModel:
 
     def terms(self, places: Mapping[str, tuple[int, int]]) -> list[Part]:
         """Its term as parts that read the stack's readings; see `widened` for `places`."""
-        count = len(self.parts.members)
-        parts = []
-        for own in self.parts.members:
-            for part in own:
-                parts.append(widened(part, places, self.weight / count))
+        scale = self.weight / len(self.parts.members)
+        parts = [widened(part, places, scale) for part in self.parts.all_parts()]
         widths = self.parts.widths
         nobody = {n: (np.zeros((1, w)), np.zeros(1, bool)) for n, w in widths.items()}
         alone = float(self.parts.log_risk(Readings.of(nobody))[0]) - self.centre
         parts.append(Product({}, np.array([-self.weight * self.centre])))
-        sides = {}
-        for name in widths:
-            side = np.zeros((2 + places[name][1], 1))
-            side[0], side[1] = 1.0, -1.0
-            sides[name] = side
-        parts.append(Product(sides, np.array([-self.weight * alone])))
+        wide = {name: places[name][1] for name in widths}
+        parts.append(Product.without_any(wide, -self.weight * alone))
         return parts
 
 
@@ -92,7 +85,7 @@ class LinearParts(ModelParts):
                 widths[name] += width
         return widths
 
-    @property
+    @cached_property
     def members(self) -> Members:  # type: ignore[override]
         """All parts: a stack has one member."""
         widths, parts = self.widths, []
@@ -125,13 +118,12 @@ class LinearParts(ModelParts):
         values: FloatArray,
     ) -> FloatArray:
         """Read transformed vectors; columns of models with other transforms are 0."""
-        read = [self.columns[modality].read(values)]
-        for model in self.nested:
-            if modality in model.own:
-                read.append(np.zeros((len(values), model.parts.widths[modality])))
-            elif modality in model.parts.widths:
-                read.append(model.parts.encode(modality, values))
-        return np.concatenate(read, axis=1)
+        read = np.zeros((len(values), self.widths[modality]))
+        own = self.columns[modality].read(values)
+        read[:, : own.shape[1]] = own
+        for model, place in self._sharing(modality):
+            read[:, place] = model.parts.encode(modality, values)
+        return read
 
     def pull_back(
         self,
@@ -141,7 +133,7 @@ class LinearParts(ModelParts):
     ) -> FloatArray:
         """Gradient by the transformed vector; see the base."""
         gradient = weights @ self._padded(modality)
-        for model, place in self._nested(modality):
+        for model, place in self._sharing(modality):
             own = model.parts.pull_back(modality, values, weights[:, place])
             gradient = gradient + own
         return np.broadcast_to(gradient, values.shape)
@@ -154,7 +146,7 @@ class LinearParts(ModelParts):
     ) -> FloatArray:
         """Mean slope over the intervals of a path; see the base."""
         slopes = weights.mean(axis=0) @ self._padded(modality)
-        for model, place in self._nested(modality):
+        for model, place in self._sharing(modality):
             own = weights[:, :, place]
             slopes = slopes + model.parts.pull_back_along(modality, path, own)
         return np.asarray(slopes)
@@ -164,7 +156,7 @@ class LinearParts(ModelParts):
         own = self.columns[modality].weights
         return np.pad(own, [(0, self.widths[modality] - len(own)), (0, 0)])
 
-    def _nested(self, modality: str) -> Iterator[tuple[NestedModel, slice]]:
+    def _sharing(self, modality: str) -> Iterator[tuple[NestedModel, slice]]:
         """Models that read the stack's vector of a modality, and where their numbers are."""
         first = len(self.columns[modality].weights)
         for model in self.nested:
@@ -181,12 +173,11 @@ class LinearParts(ModelParts):
 
     def encoded(self, modality: str) -> BoolArray:
         """Which numbers come from the stack's own vector; see the base."""
-        known = [np.ones(len(self.columns[modality].weights), bool)]
-        for model in self.nested:
-            if modality in model.parts.widths:
-                width = model.parts.widths[modality]
-                known.append(np.full(width, modality not in model.own))
-        return np.concatenate(known)
+        known = np.zeros(self.widths[modality], bool)
+        known[: len(self.columns[modality].weights)] = True
+        for _, place in self._sharing(modality):
+            known[place] = True
+        return known
 
     def read_tiles(
         self,
@@ -208,21 +199,23 @@ class LinearParts(ModelParts):
 def cox_parts(
     coxes: Mapping[str, LinearCox],
     weights: Mapping[str, float],
+    means: Mapping[str, float],
     transforms: Transforms,
 ) -> LinearParts:
-    """Take apart a weighted sum of Cox regressions, each of one modality (or some).
+    """Take apart ``sum_m w_m (risk_m − mean_m)``, 0 of those that a patient lacks.
 
     Parameters
     ----------
     coxes : mapping of modality to LinearCox
         Whose coefficients of that modality are read.
-    weights : mapping of modality to float
+    weights, means : mapping of modality to float
     transforms : Transforms
     """
     columns, products = {}, []
     for name, cox in coxes.items():
         columns[name] = LinearColumns.of([(cox.centre[name], cox.coef[name])])
-        products.append(Product(column(name, 1, 0), np.array([weights[name]])))
+        side = np.array([[0.0], [-means[name]], [1.0]])
+        products.append(Product({name: side}, np.array([weights[name]])))
     return LinearParts(columns, tuple(products), transforms)
 
 
@@ -245,10 +238,10 @@ def stack_parts(
     own: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
     for name, cox in terms.modalities.items():
         own[name] = [(cox.centre[name], cox.coef[name])]
-    chosen = []
+    chosen: list[tuple[dict[str, range], float]] = []
     for name in terms.modalities:
         if weights.get(name, 0.0):
-            chosen.append(({name: range(1)}, np.array([weights[name]])))
+            chosen.append(({name: range(1)}, weights[name]))
     for (left, right), pair in terms.pairs.items():
         weight = weights[f"{left}*{right}"]
         if not (pair.rank and weight):
@@ -261,12 +254,19 @@ def stack_parts(
             first = len(own[name])
             own[name] += [(centre, one) for one in side.T]
             places[name] = range(first, first + pair.rank)
-        chosen.append((places, np.full(pair.rank, weight)))
-    products = []
-    for places, scale in chosen:
-        sides = {}
-        for name, at in places.items():
-            sides[name] = np.eye(2 + len(own[name]))[:, [2 + place for place in at]]
-        products.append(Product(sides, scale))
+        chosen.append((places, weight))
     columns = {name: LinearColumns.of(parts) for name, parts in own.items()}
+    products = [_of_columns(columns, *one) for one in chosen]
     return LinearParts(columns, tuple(products), transforms, nested)
+
+
+def _of_columns(
+    columns: Mapping[str, LinearColumns],
+    places: Mapping[str, range],
+    weight: float,
+) -> Product:
+    """Products of columns of modalities, one by one, each times a weight."""
+    sides = {}
+    for name, at in places.items():
+        sides[name] = np.eye(2 + len(columns[name].weights))[:, 2:][:, at]
+    return Product(sides, np.full(len(at), weight))

@@ -39,6 +39,13 @@ class StackedRisk(RiskModel):
     weights: FloatArray
     models: Mapping[str, ModelRisk]
 
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """Weight of each term."""
+        extra = added_models(self.models, self.terms.modalities)
+        names = self.terms.with_models(extra)
+        return dict(zip(names, self.weights.tolist(), strict=True))
+
     def log_risk(self, source: Patients) -> FloatArray:
         """Log-risk; (patients,)."""
         blocks = source.blocks()
@@ -46,11 +53,8 @@ class StackedRisk(RiskModel):
         risks = dict(zip(self.terms.names, columns.T, strict=True))
         for name, model in self.models.items():
             risks[name] = model.risk(source, blocks)
-        extra = added_models(self.models, self.terms.modalities)
-        names = self.terms.with_models(extra)
-        return np.asarray(
-            np.stack([risks[name] for name in names], axis=1) @ self.weights,
-        )
+        ordered = [risks[name] for name in self.term_weights]
+        return np.asarray(np.stack(ordered, axis=1) @ self.weights)
 
     def parts(self, transforms: Transforms) -> ModelParts:
         """Terms with a weight: a column per modality, the sides of pairs, and nested models.
@@ -60,9 +64,7 @@ class StackedRisk(RiskModel):
         ConfigError
             For a nested model that cannot be explained, or that reads single tiles.
         """
-        extra = added_models(self.models, self.terms.modalities)
-        names = self.terms.with_models(extra)
-        weights = dict(zip(names, self.weights.tolist(), strict=True))
+        weights = self.term_weights
         nested = []
         for name, model in self.models.items():
             if weights[name]:
@@ -74,8 +76,8 @@ class StackedRisk(RiskModel):
                     )
                 scale = weights[name], model.centre
                 nested.append(NestedModel(parts, model.transforms, model.own, *scale))
-        kept = {name: weights[name] for name in names if name not in self.models}
-        return stack_parts(self.terms, kept, transforms, tuple(nested))
+        own = {name: w for name, w in weights.items() if name not in self.models}
+        return stack_parts(self.terms, own, transforms, tuple(nested))
 
     def state(self) -> State:
         """Weights, and arrays of the terms."""

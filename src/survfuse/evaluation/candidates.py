@@ -162,7 +162,7 @@ class Candidate:
             also |= permuted_predictions(fitted, prediction, source)
         if self.lose:
             also |= predictions_with_loss(fitted, prediction, where, source)
-        terms = terms_of_fold(fitted, source) if self.explain else None
+        terms = terms_of_fold(fold, fit, config, source) if self.explain else None
         return FoldResult(prediction, fitted.summary, also, terms)
 
 

@@ -12,13 +12,14 @@ from survfuse._errors import CohortError, ConfigError, NotComputableError
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
-from survfuse.config import RunConfig
+from survfuse.config import FitConfig, RunConfig
 from survfuse.decomposition import decompose
-from survfuse.estimators import Fitted
+from survfuse.decomposition.readings import CONSTANT, term_name
+from survfuse.estimators import Fit, FoldContext
+from survfuse.estimators.fitted import reference_of
 from survfuse.explain.agreement import SPLITS, measure_agreement, trains_networks
 from survfuse.explain.agreement_tables import agreement_frame
 from survfuse.explain.shares import shares_of
-from survfuse.explain.terms import CONSTANT, term_name
 from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import Explanations
 
@@ -27,22 +28,28 @@ TAKEN = frozenset({"patient_id", *PLACE, CONSTANT})
 """Columns of a table of terms, which no modality can be called."""
 
 
-def terms_of_fold(fitted: Fitted, source: BatchSource) -> dict[str, list[float]] | None:
+def terms_of_fold(
+    fold: FoldContext,
+    fit: Fit,
+    config: FitConfig,
+    test: BatchSource,
+) -> dict[str, list[float]] | None:
     """Terms of the log-risks of test patients, by name.
 
     None where the model cannot be explained, or only by averages over draws, which take too long
     for each fold, and where a modality has the name of another column.
     """
     try:
-        parts = fitted.model.parts(fitted.transforms)
+        parts = fit.model.parts(fit.transforms)
     except ConfigError:
         return None
-    if fitted.reference is None or not parts.exact:
+    if not parts.exact:
         return None
     if not TAKEN.isdisjoint(parts.widths):
         return None
-    found = decompose(parts.members, parts.read(source), fitted.reference)
-    return {term_name(term): own.tolist() for term, own in found.effects.items()}
+    reference = reference_of(fold, fit, parts, config.training.seed)
+    effects = decompose(parts.members, parts.read(test), reference).effects
+    return {term_name(term): own.tolist() for term, own in effects.items()}
 
 
 def terms_table(

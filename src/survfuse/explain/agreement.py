@@ -13,7 +13,6 @@ from dataclasses import replace
 from survfuse._errors import ConfigError, InputError, NotComputableError
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
-from survfuse.decomposition.coefficients import Sums
 from survfuse.decomposition.measured_agreement import LEVELS, Agreement, AgreementRow
 from survfuse.estimator import SurvivalFusion
 from survfuse.estimators.base import make_estimator
@@ -49,8 +48,8 @@ def measure_agreement(
     """Measure how far the explanations of models of two halves of a cohort agree.
 
     Each split holds out a fifth of the patients, fits the configuration on each half of the
-    others, and explains those held out by both models. The agreement of two explanations a and b
-    is ``2 cov(a, b) / (var a + var b)``, numerators and denominators added over splits.
+    others, and explains those held out by both models. The agreement of two explanations is their
+    correlation, averaged over splits; 0 where one model alone uses a term.
 
     Parameters
     ----------
@@ -73,9 +72,9 @@ def measure_agreement(
     -------
     Agreement
         Of each term (over patients), each column and all columns of a modality (over patients),
-        the genes' weights (over genes), lists of the 50 largest weights (Kuncheva's index), maps
-        of tiles (within patients, pooled; and Pearson's correlation, averaged over patients), and
-        the mean risk of each cluster of tiles (over clusters, weighted by their tiles).
+        the genes' weights (over genes), lists of the largest weights, at most 50 (Kuncheva's
+        index), maps of tiles (over tiles, centred within patients), and the mean risk of each
+        cluster of tiles (over clusters, weighted by their tiles).
 
     Raises
     ------
@@ -99,22 +98,23 @@ def measure_agreement(
         seed=seed,
         groups=groups,
     )
-    clusters = common_clusters(cohort, config)
-    found: dict[Key, list[Sums]] = defaultdict(list)
+    everyone = {*drawn[0].first, *drawn[0].second, *drawn[0].held}
+    clusters = common_clusters(cohort.subset(everyone), config)
+    of_splits: dict[Key, list[float | None]] = defaultdict(list)
     selected: dict[str, dict[str, int]] = defaultdict(dict)
     reasons = []
     for _, pair in fitted_pairs(cohort, config, drawn, progress):
         if isinstance(pair, str):
             reasons.append(pair)
             continue
-        for key, sums in compare(pair, selected, clusters):
-            found[key].append(sums)
+        for key, value in compare(pair, selected, clusters):
+            of_splits[key].append(value)
     fitted = halves - len(reasons)
     if not fitted:
         raise NotComputableError(
             f"agreement: no model of half the patients could be fitted: {reasons[0]}",
         )
-    rows = [AgreementRow.of(key, sums) for key, sums in found.items()]
+    rows = [AgreementRow.of(key, values) for key, values in of_splits.items()]
     rows.sort(key=lambda row: LEVELS.index(row.level))
     shares = {}
     for name, counts in selected.items():
@@ -122,7 +122,7 @@ def measure_agreement(
     notes = [f"a split is lost: {reason}" for reason in dict.fromkeys(reasons)]
     return Agreement(
         rows=tuple(rows),
-        patients=len({*drawn[0].first, *drawn[0].second, *drawn[0].held}),
+        patients=len(everyone),
         half=sum(one.size for one in drawn) / len(drawn),
         splits=fitted,
         lost=len(reasons),
@@ -135,7 +135,7 @@ def compare(
     pair: Pair,
     selected: dict[str, dict[str, int]],
     clusters: dict[str, CommonClusters],
-) -> Iterator[tuple[Key, Sums]]:
+) -> Iterator[tuple[Key, float | None]]:
     """Compare two models on all levels; see :func:`compare_genes` for `selected`."""
     yield from compare_terms(pair)
     yield from compare_columns(pair)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,6 @@ WHAT = {
     "genes": "weights of genes",
     "top genes": "genes",
     "tiles": "maps of tiles",
-    "tiles of a patient": "maps of tiles",
     "clusters": "risks of clusters",
 }
 COLUMNS = (
@@ -76,14 +76,8 @@ def sentence(value: float | None, what: str) -> str:
     """
     if value is None:
         return "not used"
-    how = {"grey": "other", "partly": "similar", "reproduces": "nearly the same"}
-    return f"another cohort of this size would give {how[status(value)]} {what}"
-
-
-def judged(agreement: Agreement, row: AgreementRow) -> float | None:
-    """Agreement that a row is judged by: of cohorts of this size where it can be told."""
-    expected = agreement.expected(row)
-    return row.value if expected is None else expected
+    likeness = {"grey": "other", "partly": "similar", "reproduces": "nearly the same"}
+    return f"another cohort of this size would give {likeness[status(value)]} {what}"
 
 
 def agreement_frame(agreement: Agreement | None) -> pd.DataFrame:
@@ -98,26 +92,23 @@ def agreement_frame(agreement: Agreement | None) -> pd.DataFrame:
         used") and `says`, a sentence. Both are about `expected` where it is known.
     """
     rows = []
-    for row in () if agreement is None else agreement.rows:
-        assert agreement is not None
-        value = judged(agreement, row)
-        rows.append(
-            {
-                "level": row.level,
-                "modality": row.modality,
-                "name": row.name,
-                "agreement": row.value,
-                "low": row.low,
-                "high": row.high,
-                "expected": agreement.expected(row),
-                "splits": row.splits,
-                "status": status(value),
-                "says": sentence(value, WHAT[row.level]),
-            },
-        )
+    if agreement is not None:
+        rows = [_described(row, agreement.expected(row)) for row in agreement.rows]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = dict.fromkeys(("agreement", "low", "high", "expected"), float)
     return table.astype({**numbers, "splits": int})
+
+
+def _described(row: AgreementRow, expected: float | None) -> dict[str, Any]:
+    """One row of :func:`agreement_frame`."""
+    value = row.value if expected is None else expected
+    return {
+        **asdict(row),
+        "agreement": row.value,
+        "expected": expected,
+        "status": status(value),
+        "says": sentence(value, WHAT[row.level]),
+    }
 
 
 def growth_frame(
@@ -152,7 +143,7 @@ def growth_frame(
 
 
 def selection_frame(agreement: Agreement | None) -> pd.DataFrame:
-    """Share of the half models that have a gene in their list of 50, largest first.
+    """Share of the half models that have a gene among their largest weights, at most 50.
 
     Returns
     -------
@@ -188,12 +179,12 @@ def check_frame(
     rows: list[dict[str, Any]] = []
     if agreement is None:
         for name in terms:
-            row = {"level": "term", "modality": "", "name": name}
-            rows.append({**row, "status": "not measured", "reason": MEASURE})
+            place = {"level": "term", "modality": "", "name": name}
+            rows.append({**place, "status": "not measured", "reason": MEASURE})
     else:
-        for found in agreement_frame(agreement).to_dict("records"):
-            place = {key: found[key] for key in ("level", "modality", "name")}
-            rows.append({**place, "status": _passed(found), "reason": _reason(found)})
+        for row in agreement_frame(agreement).to_dict("records"):
+            place = {key: row[key] for key in ("level", "modality", "name")}
+            rows.append({**place, "status": _passed(row), "reason": _reason(row)})
     table = pd.DataFrame(
         rows, columns=["level", "modality", "name", "status", "reason"]
     )
@@ -201,16 +192,16 @@ def check_frame(
     return table
 
 
-def _passed(found: Mapping[Hashable, Any]) -> str:
-    kept = found["status"] in ("grey", "not used")
-    return str(found["status"]) if kept else "pass"
+def _passed(row: Mapping[Hashable, Any]) -> str:
+    status = str(row["status"])
+    return status if status in ("grey", "not used") else "pass"
 
 
-def _reason(found: Mapping[Hashable, Any]) -> str:
+def _reason(row: Mapping[Hashable, Any]) -> str:
     """Numbers and words of a row of :func:`agreement_frame`."""
-    if found["status"] == "not used":
+    if row["status"] == "not used":
         return "no two half models use it"
-    text = f"agreement of halves {found['agreement']:.2f}"
-    if pd.notna(found["expected"]):
-        text += f", {found['expected']:.2f} expected at this size"
-    return f"{text}: {found['says']}"
+    text = f"agreement of halves {row['agreement']:.2f}"
+    if pd.notna(row["expected"]):
+        text += f", {row['expected']:.2f} expected at this size"
+    return f"{text}: {row['says']}"

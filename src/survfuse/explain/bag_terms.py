@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from survfuse._types import AnyArray, FloatArray
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_bags import as_double
-from survfuse.decomposition import Product, Readings, Term, decompose
+from survfuse.decomposition import Readings, Term
+from survfuse.decomposition.readings import term_name, term_of
 from survfuse.explain.explained import Explained
-from survfuse.explain.terms import term_name, term_of
 from survfuse.explain.tile_sums import TileSums
 
 TILES_AT_ONCE = 16_384
@@ -69,8 +70,8 @@ class BagTerm:
         explained: Explained,
         modality: str | None = None,
         term: str | None = None,
-    ) -> BagTerm:
-        """Find a bag and a term of it.
+    ) -> Self:
+        """Find a bag and a term of it; the same object each time.
 
         Parameters
         ----------
@@ -99,7 +100,11 @@ class BagTerm:
         ordered = tuple(one for one in explained.modalities if one in wanted)
         if ordered not in explained.terms.effects:
             raise InputError(_why_no_term(explained, name, ordered))
-        return cls(explained, name, ordered)
+        one: Self = explained.computed.setdefault(
+            (cls, name, ordered),
+            cls(explained, name, ordered),
+        )
+        return one
 
     @property
     def name(self) -> str:
@@ -120,12 +125,7 @@ class BagTerm:
     @cached_property
     def is_linear(self) -> bool:
         """Whether the term is linear in what is read of the bag."""
-        for parts in self.explained.parts.members:
-            for part in parts:
-                concerned = set(self.term) <= set(part.modalities)
-                if concerned and not isinstance(part, Product):
-                    return False
-        return True
+        return self.explained.parts.is_product(self.term)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ class BagTerm:
         own = self.explained.readings.values[self.modality]
         average = np.concatenate([[1.0, 1.0], self.centre])
         values = np.where(own[:, 1:2] > 0, average, own)
-        return self._values(self._with(self.explained.readings, values))
+        return self._values(self.explained.readings, values)
 
     def sums(self, patient: str, *, removal: bool = True) -> TileSums:
         """Read the tiles of a patient.
@@ -207,7 +207,7 @@ class BagTerm:
         along = (points[:, None] + 1) / 2
         values = np.ones((number, len(own)))
         values[:, 2:] = self.centre + along * (own[2:] - self.centre)
-        here = self._with(self._repeated(row, number), values)
+        here = self._repeated(row, number).replaced(self.modality, values)
         gradients = self.explained.gradient(self.modality, self.term, here)
         return np.asarray(shares @ gradients[:, 2:] / 2)
 
@@ -226,8 +226,7 @@ class BagTerm:
         if tiles == 1:
             absent = np.zeros((1, 2 + len(self.centre)))
             absent[:, 0] = 1.0
-            here = self._with(self._repeated(row, 1), absent)
-            return self._values(here) - sums.value
+            return self._values(self._repeated(row, 1), absent) - sums.value
         if self.is_linear:
             return sums.removed_linearly()
         reads_tiles = self.explained.parts.needs_tiles
@@ -237,18 +236,15 @@ class BagTerm:
         read = self.explained.parts.read_tiles(self.modality, raw)
         without = TileSums.pooled_without(read.values, read.scores[:, read.pooling])
         values = np.column_stack([np.ones((tiles, 2)), without])
-        return self._values(self._with(self._repeated(row, tiles), values)) - sums.value
+        return self._values(self._repeated(row, tiles), values) - sums.value
 
     def _repeated(self, row: int, times: int) -> Readings:
         return self.explained.readings.take(np.full(times, row))
 
-    def _with(self, readings: Readings, values: FloatArray) -> Readings:
-        return Readings({**readings.values, self.modality: values}, readings.tiles)
-
-    def _values(self, readings: Readings) -> FloatArray:
-        """The term at some readings; (patients,)."""
-        members, reference = self.explained.parts.members, self.explained.reference
-        return decompose(members, readings, reference).effects[self.term]
+    def _values(self, readings: Readings, values: FloatArray) -> FloatArray:
+        """The term at other values of the bag; (patients,)."""
+        here = readings.replaced(self.modality, values)
+        return self.explained.term_at(self.term, here)
 
 
 def bags(explained: Explained) -> tuple[str, ...]:

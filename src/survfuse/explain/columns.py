@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +17,6 @@ from survfuse.cohort.transform_prior import PriorTransform
 from survfuse.cohort.transform_tables import TableTransform
 from survfuse.explain.explained import Explained
 from survfuse.explain.input_contributions import (
-    InputContributions,
     input_contributions,
     is_constant,
     start_of,
@@ -55,90 +53,59 @@ def variables(explained: Explained) -> pd.DataFrame:
         that read the table by other transforms, and of sampled terms. Rows of a patient and
         modality add up to the modality's main effect (to 1e-6).
     """
-    blocks = []
+    parts = []
     for name, one in explained.fitted.transforms.fitted.items():
         if isinstance(one, TableTransform | PriorTransform):
-            blocks += list(_rows_of(explained, name, one))
-    if not blocks:
+            own = pd.concat(list(_rows_of(explained, name, one)))
+            parts.append(own.assign(modality=name))
+    if not parts:
         return pd.DataFrame(columns=list(VARIABLES))
-    rows = np.concatenate([block.rows for block in blocks])
-    parts = [block.frame(explained.ids) for block in blocks]
-    order = np.argsort(rows, kind="stable")
-    return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
-
-
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """Rows of one column of one modality.
-
-    Attributes
-    ----------
-    modality, column : str
-    rows : array of int, (patients,)
-        Places of the patients who have a row.
-    values : array of object, (patients,)
-    known : array of bool, (patients,)
-    contributions : array, (patients,)
-    """
-
-    modality: str
-    column: str
-    rows: IntArray
-    values: Cells
-    known: BoolArray
-    contributions: FloatArray
-
-    def frame(self, ids: tuple[str, ...]) -> pd.DataFrame:
-        """Rows as a table."""
-        columns: dict[str, Any] = {
-            "patient_id": np.array(ids, dtype=object)[self.rows],
-            "modality": self.modality,
-            "column": self.column,
-            "value": pd.Series(self.values, dtype=object),
-            "known": self.known,
-            "contribution": self.contributions,
-        }
-        return pd.DataFrame(columns)
+    frame = pd.concat(parts).sort_index(kind="stable")
+    frame["patient_id"] = np.array(explained.ids, dtype=object)[frame.index]
+    return frame[list(VARIABLES)].reset_index(drop=True)
 
 
 def _rows_of(
     explained: Explained,
     modality: str,
     transform: TableTransform | PriorTransform,
-) -> Iterator[_Block]:
-    """Blocks of the columns of one modality, then those of what is left."""
+) -> Iterator[pd.DataFrame]:
+    """Rows of each column of one modality, then those of what is left."""
     split = input_contributions(explained, modality)
     rows = np.flatnonzero(split.present)
     features = split.features[rows]
     if len(rows) and isinstance(transform, PriorTransform):
         risks = transform.mean + transform.sd * split.values[rows, 0]
-        known = np.ones(len(rows), bool)
-        values = risks.astype(object)
-        yield _Block(modality, "risk", rows, values, known, features[:, 0])
+        yield _rows("risk", rows, risks, True, features[:, 0])
     elif len(rows):
         data = cast(TableData, explained.cohort.modalities[modality])
         ids = [explained.ids[row] for row in rows]
         for column, place in _places(cast(TableTransform, transform)):
-            values, known = _cells(column, data, ids)
             own = features[:, place].sum(axis=1)
-            yield _Block(modality, column.name, rows, values, known, own)
-    yield from _rest(modality, split)
-
-
-def _rest(modality: str, split: InputContributions) -> Iterator[_Block]:
-    """What presence contributes, and what is not attributed, where it is more than rounding."""
-    everyone, known = np.arange(len(split.present)), np.ones(len(split.present), bool)
-    said = np.where(split.present, "present", "absent").astype(object)
-    block = _Block(modality, PRESENCE, everyone, said, known, split.presence)
-    yield block
+            yield _rows(column.name, rows, *_cells(column, data, ids), own)
+    everyone = np.arange(len(split.present))
+    said = np.where(split.present, "present", "absent")
+    yield _rows(PRESENCE, everyone, said, True, split.presence)
     if np.abs(split.remainder).max(initial=0.0) > ROUNDING:
-        nothing = np.full(len(known), None, dtype=object)
-        yield replace(
-            block,
-            column=NOT_ATTRIBUTED,
-            values=nothing,
-            contributions=split.remainder,
-        )
+        nothing = [None] * len(everyone)
+        yield _rows(NOT_ATTRIBUTED, everyone, nothing, True, split.remainder)
+
+
+def _rows(
+    column: str,
+    rows: IntArray,
+    values: Sequence[None] | npt.ArrayLike,
+    known: BoolArray | bool,
+    contributions: FloatArray,
+) -> pd.DataFrame:
+    """Rows of one column, by the places of patients."""
+    columns: dict[str, Any] = {
+        "column": column,
+        "value": pd.Series(values, rows, dtype=object),
+        "known": known,
+        "contribution": contributions,
+    }
+    return pd.DataFrame(columns, index=rows)
 
 
 def _places(transform: TableTransform) -> Iterator[tuple[Column, slice]]:

@@ -8,65 +8,65 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData, ModalityData
-from survfuse.decomposition.coefficients import Sums, compared, kuncheva
+from survfuse.decomposition.coefficients import Products, compared, kuncheva
+from survfuse.decomposition.readings import CONSTANT
 from survfuse.explain.columns import NOT_ATTRIBUTED, PRESENCE, variables
 from survfuse.explain.genes import genes
 from survfuse.explain.half_models import Pair
-from survfuse.explain.terms import CONSTANT, term_frame
+from survfuse.explain.terms import term_frame
 
 Key = tuple[str, str, str]
 """Level, modality, name."""
-Found = Iterator[tuple[Key, Sums]]
+Compared = Iterator[tuple[Key, float | None]]
+"""Agreement of each; None where neither model uses it."""
 
 TOP = 50
-"""Genes of a list."""
+"""Genes of a list; fewer where a model gives fewer a weight."""
 
 
-def compare_terms(pair: Pair) -> Found:
+def compare_terms(pair: Pair) -> Compared:
     """Compare the log-risk, and each of its terms."""
     first, second = (term_frame(one) for one in pair.both)
     risks = (one.prediction.log_risk for one in pair.both)
-    yield ("prediction", "", "log-risk"), compared(*risks)
+    yield ("prediction", "", "log-risk"), compared(*risks).correlation
     zeros = np.zeros(len(first))
     names = dict.fromkeys([*first.columns, *second.columns])
     for name in names:
         if name != CONSTANT:
             values = (one.get(name, zeros) for one in (first, second))
-            yield ("term", "", name), compared(*values)
+            yield ("term", "", name), compared(*values).correlation
 
 
-def compare_columns(pair: Pair) -> Found:
+def compare_columns(pair: Pair) -> Compared:
     """Compare the contributions of each column, and of the columns of a modality together."""
     first, second = (_contributions(variables(one)) for one in pair.both)
-    together: dict[str, Sums] = defaultdict(Sums)
-    for key in dict.fromkeys([*first, *second]):
-        # A half may have no use for a column: nobody in it differs.
-        zeros = np.zeros(len(first.get(key, second.get(key, ()))))
-        sums = compared(first.get(key, zeros), second.get(key, zeros))
-        together[key[0]] += sums
-        yield ("column", *key), sums
-    for modality, sums in together.items():
-        yield ("columns", modality, ""), sums
+    together: dict[str, Products] = defaultdict(Products)
+    nothing = pd.Series(dtype=float)
+    for modality, column in dict.fromkeys([*first, *second]):
+        key = modality, column
+        one, other = first.get(key, nothing), second.get(key, nothing)
+        products = compared(*one.align(other, fill_value=0.0))
+        together[modality] += products
+        yield ("column", modality, column), products.correlation
+    for modality, products in together.items():
+        yield ("columns", modality, ""), products.correlation
 
 
-def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], FloatArray]:
-    """Contributions of each column over the patients; what belongs to no column is left out."""
-    found = {}
+def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series[float]]:
+    """Contributions of each column by patient; what belongs to no column is left out."""
+    contributions = {}
     for (modality, column), rows in table.groupby(["modality", "column"], sort=False):
         if column not in (PRESENCE, NOT_ATTRIBUTED):
-            sorted_rows = rows.sort_values("patient_id")
-            found[str(modality), str(column)] = sorted_rows["contribution"].to_numpy(
-                float
-            )
-    return found
+            values = rows.set_index("patient_id")["contribution"].astype(float)
+            contributions[str(modality), str(column)] = values
+    return contributions
 
 
 def compare_genes(
     pair: Pair,
     selected: Mapping[str, dict[str, int]],
-) -> Found:
+) -> Compared:
     """Compare the weights of genes and the lists of top genes.
 
     Parameters
@@ -87,19 +87,22 @@ def compare_genes(
         if weights[0].isna().any() or weights[1].isna().any():
             continue  # nobody is held out who has the genes, which patients read differently
         first, second = weights[0].align(weights[1], fill_value=0.0)
-        yield ("genes", modality, ""), compared(first, second)
-        if len(first) <= TOP or not (first.any() and second.any()):
+        yield ("genes", modality, ""), compared(first, second).correlation
+        # genes without a weight, of sparse models most, are in no list
+        weighted = [int(np.count_nonzero(one)) for one in (first, second)]
+        size = min(TOP, *weighted)
+        if len(first) <= TOP or not size:
             continue
-        one, other = _top(first), _top(second)
+        one, other = _top(first, size), _top(second, size)
         for gene in (*one, *other):
             selected[modality][gene] = selected[modality].get(gene, 0) + 1
-        yield ("top genes", modality, ""), Sums(kuncheva(one, other, len(first)), 1.0)
+        yield ("top genes", modality, ""), kuncheva(one, other, len(first))
 
 
-def _top(weights: pd.Series[float]) -> list[str]:
+def _top(weights: pd.Series[float], size: int) -> list[str]:
     """Genes of the largest weights; of equal ones the first by name."""
     order = weights.abs().sort_index().sort_values(ascending=False, kind="stable")
-    return [str(gene) for gene in order.index[:TOP]]
+    return [str(gene) for gene in order.index[:size]]
 
 
 def modalities_of(pair: Pair, kind: type[ModalityData]) -> list[str]:

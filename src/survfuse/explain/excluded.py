@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survfuse.estimators.model_terms import added_models
 from survfuse.estimators.stack_summary import NOT_SHOWN
 from survfuse.estimators.stacked_risk import StackedRisk
 from survfuse.explain.explained import Explained
@@ -72,17 +71,11 @@ def _fitted_modalities(explained: Explained) -> list[str]:
     stack = explained.fitted.model
     if not isinstance(stack, StackedRisk):
         return []
-    weights, fitted = _weights(stack), []
+    weights, fitted = stack.term_weights, []
     for name, cox in stack.terms.modalities.items():
         if weights[name] == 0 and np.any(cox.coef[name]):
             fitted.append(name)
     return fitted
-
-
-def _weights(stack: StackedRisk) -> dict[str, float]:
-    extra = added_models(stack.models, stack.terms.modalities)
-    names = stack.terms.with_models(extra)
-    return dict(zip(names, stack.weights.tolist(), strict=True))
 
 
 def _reasons(
@@ -91,7 +84,17 @@ def _reasons(
 ) -> dict[str, str]:
     """Why each term is left out, as the fit said; terms that were not fitted come last."""
     notes: Mapping[str, str] = summary.get("notes") or {}
-    weights = _weights(stack)
+    weights, empty = stack.term_weights, _empty(stack)
+    reasons = {}
+    for name, weight in weights.items():
+        if weight == 0 or name in empty:
+            reasons[name] = notes.get(name) or NOT_SHOWN
+    never = {name: note for name, note in notes.items() if name not in weights}
+    return reasons | never
+
+
+def _empty(stack: StackedRisk) -> set[str]:
+    """Terms of which nothing was learned: no coefficient, or no product."""
     empty = set()
     for name, cox in stack.terms.modalities.items():
         if name not in stack.models and not np.any(cox.coef[name]):
@@ -99,11 +102,4 @@ def _reasons(
     for (left, right), pair in stack.terms.pairs.items():
         if not pair.rank:
             empty.add(f"{left}*{right}")
-    reasons = {}
-    for name, weight in weights.items():
-        if weight == 0 or name in empty:
-            reasons[name] = notes.get(name) or NOT_SHOWN
-    for name, note in notes.items():
-        if name not in weights:
-            reasons[name] = note
-    return reasons
+    return empty

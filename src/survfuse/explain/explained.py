@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from survfuse.estimators.model_parts import ModelParts
 from survfuse.estimators.stack_parts import LinearParts
 from survfuse.prediction import Prediction
 
-PATIENTS_AT_ONCE = 256
+PATIENTS_AT_ONCE = 128
 """Patients whose tiles are open at a time."""
 TAKEN = frozenset({CONSTANT, "risk", "reference", "patient_id", "bin"})
 """Columns of tables of terms and points, which no modality can be called."""
@@ -77,9 +78,13 @@ class Explained:
                 f"a modality is called {listed(taken)}, as is another column of the tables of an "
                 "explanation; give it another name in the cohort file, and train again",
             )
-        prediction = fitted.predict(cohort, ids)
         known = replace(fitted.transforms.with_priors(cohort), outcome=None)
-        readings = read(fitted, parts, known, ids)
+        blocks, risks = [], []
+        for source in _sources(fitted, known, ids):
+            blocks.append(parts.read(source))
+            risks.append(fitted.model.log_risk(source))
+        readings = Readings.joined(blocks)
+        prediction = fitted.predict(cohort, ids, log_risk=np.concatenate(risks))
         compared, notes = _reference(fitted, parts, reference)
         terms = decompose(parts.members, readings, compared)
         return cls(
@@ -104,6 +109,11 @@ class Explained:
         """Transformed vectors of the patients."""
         return self.fitted.transforms.apply(self.cohort, self.ids)
 
+    @cached_property
+    def computed(self) -> dict[Any, Any]:
+        """What several tables need of all patients, kept by what it is."""
+        return {}
+
     def row(self, patient: str) -> int:
         """Row of a patient.
 
@@ -112,12 +122,16 @@ class Explained:
         InputError
             When the patient was not explained.
         """
-        if patient not in self.ids:
+        if patient not in self._rows:
             raise InputError(
                 f"no patient {patient!r} among the {len(self.ids)} explained: "
                 f"{listed(self.ids, 5)}",
             )
-        return self.ids.index(patient)
+        return self._rows[patient]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {patient: row for row, patient in enumerate(self.ids)}
 
     def present(self, modality: str) -> BoolArray:
         """Who has a modality; (patients,)."""
@@ -147,11 +161,17 @@ class Explained:
         here = self.readings if readings is None else readings
         wanted = (modality,) if term is None else term
         total = np.zeros_like(here.values[modality])
-        for own in self.parts.members:
-            for part in own:
-                if modality in part.modalities and set(wanted) <= set(part.modalities):
-                    total += part.gradient(wanted, modality, here, self.reference)
+        for part in self.parts.all_parts(wanted):
+            total += part.gradient(wanted, modality, here, self.reference)
         return total / len(self.parts.members)
+
+    def term_at(
+        self,
+        term: Term,
+        readings: Readings,
+    ) -> FloatArray:
+        """Value of a term at some readings; (patients,)."""
+        return decompose(self.parts.members, readings, self.reference).effects[term]
 
 
 def read(
@@ -160,12 +180,20 @@ def read(
     cohort: Cohort,
     ids: Sequence[str],
 ) -> Readings:
-    """Read patients, some at a time, so that memory does not grow with their tiles."""
-    blocks = []
+    """Read patients."""
+    sources = _sources(fitted, cohort, ids)
+    return Readings.joined([parts.read(source) for source in sources])
+
+
+def _sources(
+    fitted: Fitted,
+    cohort: Cohort,
+    ids: Sequence[str],
+) -> Iterator[BatchSource]:
+    """Some patients at a time, so that memory does not grow with their tiles."""
     for start in range(0, len(ids), PATIENTS_AT_ONCE):
         some = ids[start : start + PATIENTS_AT_ONCE]
-        blocks.append(parts.read(BatchSource(cohort, fitted.transforms, some)))
-    return Readings.joined(blocks)
+        yield BatchSource(cohort, fitted.transforms, some)
 
 
 def _reference(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,16 +18,20 @@ from survfuse.explain.agreement_tables import agreement_frame, check_frame
 from survfuse.explain.columns import hazard_ratios, variables
 from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
+from survfuse.explain.figures import plot_terms
 from survfuse.explain.gene_sets import gene_sets, in_gene_sets
 from survfuse.explain.genes import genes, genes_of
 from survfuse.explain.logits import logits
 from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
+from survfuse.explain.summary_html import summary_html
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
 from survfuse.explain.tile_clusters import clusters
 from survfuse.explain.tile_gallery import (
     EXAMPLES,
+    PICTURE_PX,
     cluster_examples,
+    cluster_pictures,
     extreme_tiles,
     tile_pictures,
 )
@@ -47,6 +52,28 @@ class Explanation:
     def __repr__(self) -> str:
         names = ", ".join(self.terms.columns[1:])
         return f"Explanation({len(self.patients)} patients; terms: {names})"
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
+
+    def plot_terms(
+        self,
+        patient: str,
+        ax: Any = None,
+    ) -> Any:
+        """Draw the terms of a patient as bars, largest first; those that do not reproduce grey.
+
+        Parameters
+        ----------
+        patient : str
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; on a new figure where not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return plot_terms(self, patient, ax)
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -188,6 +215,16 @@ class Explanation:
     def tile_pictures(self, examples: pd.DataFrame) -> list[bytes]:
         """Pixels of example tiles as PNG; see `explain.tile_gallery`."""
         return tile_pictures(self.explained.cohort, examples)
+
+    def cluster_pictures(
+        self,
+        modality: str | None = None,
+        *,
+        count: int = EXAMPLES,
+        side: int = PICTURE_PX,
+    ) -> dict[int, list[bytes]]:
+        """Pictures of each cluster of tiles, as PNG of `side` px; see `explain.tile_gallery`."""
+        return cluster_pictures(self.explained, modality, count=count, side=side)
 
     def points(self, horizon: float) -> pd.DataFrame:
         """Percentage points of the risk at a horizon by modality; see `explain.points`."""

@@ -17,18 +17,16 @@ import pandas as pd
 from survfuse._types import FloatArray, IntArray
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.transform_expression import ExpressionTransform
+from survfuse.cohort.transform_inputs import in_blocks
 from survfuse.explain.columns import NOT_ATTRIBUTED, PRESENCE, ROUNDING
 from survfuse.explain.explained import Explained
 from survfuse.explain.input_contributions import (
-    InputContributions,
     input_contributions,
     is_constant,
     mean_inputs_of,
 )
 from survfuse.readers.genes import match_genes
 
-VALUES_AT_ONCE = 2**22
-"""Contributions that are held at a time."""
 DOMINATES = 0.5
 """Share of all contributions of a patient above which one gene decides what is said."""
 GENES = (
@@ -58,15 +56,12 @@ class GeneContributions:
         Log-risk per unit of each z-score; one row where it is the same for all patients.
     values : array, (patients, genes)
         Contributions.
-    split : InputContributions
-        Of the features that are made of the genes.
     """
 
     rows: IntArray
     z_scores: FloatArray
     slopes: FloatArray
     values: FloatArray
-    split: InputContributions
 
 
 def gene_contributions(
@@ -89,14 +84,12 @@ def gene_contributions(
     chosen = np.flatnonzero(explained.present(modality))
     if rows is not None:
         chosen = chosen[np.isin(chosen, rows)]
-    size = VALUES_AT_ONCE // len(transform.genes) + 1
-    for start in range(0, len(chosen), size):
-        some = chosen[start : start + size]
+    for some in in_blocks(chosen, len(transform.genes)):
         split = input_contributions(explained, modality, rows=some)
         z_scores = transform.z_scores(data, [explained.ids[row] for row in some])
         slopes = transform.to_genes(split.slopes)
         values = slopes * (z_scores - mean)
-        yield GeneContributions(some, z_scores, slopes, values, split)
+        yield GeneContributions(some, z_scores, slopes, values)
 
 
 def genes(explained: Explained) -> pd.DataFrame:

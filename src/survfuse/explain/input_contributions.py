@@ -17,7 +17,7 @@ import numpy as np
 from survfuse._errors import ConfigError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.transform_expression import ExpressionTransform
-from survfuse.decomposition import Product, Readings, Term, decompose
+from survfuse.decomposition import Term
 from survfuse.estimators.model_parts import Path
 from survfuse.explain.explained import Explained
 
@@ -127,12 +127,8 @@ def is_constant(
     term: Term | None = None,
 ) -> bool:
     """Whether the gradient of a term by a vector is the same wherever it is taken."""
-    wanted = {modality} if term is None else set(term)
-    for own in explained.parts.members:
-        for part in own:
-            if wanted <= set(part.modalities) and not isinstance(part, Product):
-                return False
-    return explained.parts.is_linear(modality)
+    parts, wanted = explained.parts, (modality,) if term is None else term
+    return parts.is_product(wanted) and parts.is_linear(modality)
 
 
 def read_contributions(explained: Explained, modality: str) -> FloatArray:
@@ -217,7 +213,7 @@ def _gradients(
     width = steps.shape[2]
     moved = here.values[modality].copy()
     moved[:, 2:] += steps.reshape(-1, width)
-    readings = _replaced(here, modality, moved)
+    readings = here.replaced(modality, moved)
     gradient = explained.gradient(modality, term, readings)[:, 2:]
     return gradient.reshape(intervals, len(rows), width)
 
@@ -243,14 +239,4 @@ def _presence(
     here = explained.readings.take(which)
     moved = here.values[modality].copy()
     moved[has, 2:] = average
-    readings = _replaced(here, modality, moved)
-    effects = decompose(parts.members, readings, explained.reference).effects
-    return np.asarray(effects[term][place])
-
-
-def _replaced(
-    readings: Readings,
-    modality: str,
-    values: FloatArray,
-) -> Readings:
-    return Readings({**readings.values, modality: values}, readings.tiles)
+    return explained.term_at(term, here.replaced(modality, moved))[place]

@@ -44,8 +44,8 @@ def logits(explained: Explained) -> pd.DataFrame:
     index = pd.Index(explained.ids, name="patient_id", dtype=object)
     frames = {}
     for number, members in enumerate(outputs, start=1):
-        found = decompose(members, explained.readings, explained.reference)
-        columns = {term_name(term): effect for term, effect in found.effects.items()}
+        effects = decompose(members, explained.readings, explained.reference).effects
+        columns = {term_name(term): effect for term, effect in effects.items()}
         frames[number] = pd.DataFrame(columns, index=index)
     joined = pd.concat(frames, names=["bin"]).swaplevel()
     return joined.sort_index(level="bin", sort_remaining=False)

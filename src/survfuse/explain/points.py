@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,10 +12,10 @@ import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
-from survfuse.decomposition import Term
-from survfuse.decomposition.readings import subsets
+from survfuse.decomposition import Term, shapley_values
+from survfuse.decomposition.readings import CONSTANT, differences, subsets
 from survfuse.explain.explained import Explained
-from survfuse.explain.terms import CONSTANT, term_frame
+from survfuse.explain.terms import term_frame
 from survfuse.survival.argument_checks import as_numbers
 from survfuse.survival.calibration import BreslowCalibrator, Calibrator
 from survfuse.survival.curves import StepFunction
@@ -67,9 +67,10 @@ def points(explained: Explained, horizon: float) -> pd.DataFrame:
     values: dict[Term, FloatArray] = {}
     for known in subsets(modalities):
         values[known] = _mean_risk(explained, calibrator, horizon, known)
+    added, zeros = shapley_values(differences(values)), np.zeros(len(explained.ids))
     columns = {"risk": values[modalities], "reference": values[()]}
     for name in explained.modalities:
-        columns[name] = _shapley_value(values, modalities, name)
+        columns[name] = added.get(name, zeros)
     index = pd.Index(explained.ids, name="patient_id", dtype=object)
     frame = 100 * pd.DataFrame(columns, index=index)
     frame.attrs |= {"horizon": horizon, "unit": explained.prediction.unit}
@@ -148,9 +149,8 @@ def _at(explained: Explained, horizon: float) -> Calibrator:
 def _used(explained: Explained) -> Term:
     """Modalities that any part of the model reads."""
     read: set[str] = set()
-    for own in explained.parts.members:
-        for part in own:
-            read.update(part.modalities)
+    for part in explained.parts.all_parts():
+        read.update(part.modalities)
     return tuple(name for name in explained.modalities if name in read)
 
 
@@ -193,20 +193,3 @@ def _blocks(
     size = max(1, ROWS // background)
     for start in range(0, patients, size):
         yield np.arange(start, min(start + size, patients))
-
-
-def _shapley_value(
-    values: Mapping[Term, FloatArray],
-    modalities: Term,
-    name: str,
-) -> FloatArray:
-    """What a modality adds to those before it, over all orders of the modalities; (patients,)."""
-    total = np.zeros(len(values[()]))
-    others = tuple(other for other in modalities if other != name)
-    if name not in modalities:
-        return total
-    for before in subsets(others):
-        after = tuple(one for one in modalities if one in before or one == name)
-        chance = 1 / (len(modalities) * math.comb(len(others), len(before)))
-        total += chance * (values[after] - values[before])
-    return total

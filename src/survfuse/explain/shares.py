@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from survfuse._types import AnyArray, FloatArray
+from survfuse.decomposition.readings import CONSTANT
 from survfuse.explain.explained import Explained
-from survfuse.explain.terms import CONSTANT, term_frame
+from survfuse.explain.terms import term_frame
 
 SEED = 0
 LEVELS = (0.025, 0.975)

@@ -9,17 +9,8 @@ import pandas as pd
 
 from survfuse._types import FloatArray
 from survfuse.decomposition import Term, shapley_values
-from survfuse.decomposition.readings import CONSTANT, term_name, term_of
+from survfuse.decomposition.readings import term_name
 from survfuse.explain.explained import Explained
-
-__all__ = [
-    "CONSTANT",
-    "error_frame",
-    "spread_frame",
-    "term_frame",
-    "term_name",
-    "term_of",
-]
 
 
 def term_frame(explained: Explained, *, shapley: bool = False) -> pd.DataFrame:

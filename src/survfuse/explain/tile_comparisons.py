@@ -13,8 +13,8 @@ from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.config import FitConfig
-from survfuse.decomposition.coefficients import NOTHING, Sums, compared
-from survfuse.explain.comparisons import Found, modalities_of
+from survfuse.decomposition.coefficients import Products, compared
+from survfuse.explain.comparisons import Compared, modalities_of
 from survfuse.explain.explained import Explained
 from survfuse.explain.half_models import Pair
 from survfuse.explain.tiles import tile_tables
@@ -71,7 +71,7 @@ def common_clusters(
 def compare_tiles(
     pair: Pair,
     clusters: Mapping[str, CommonClusters],
-) -> Found:
+) -> Compared:
     """Compare the maps of tiles within each patient, and the mean risk of each cluster of tiles.
 
     Parameters
@@ -84,11 +84,10 @@ def compare_tiles(
             continue  # nobody is held out who has tiles
         first, second = (_tile_risks(one, modality) for one in pair.both)
         yield ("tiles", modality, ""), _of_maps(first, second)
-        yield ("tiles of a patient", modality, ""), _correlations(first, second)
         data = pair.first.cohort.modalities[modality]
         assert isinstance(data, BagData)
-        sums = _of_clusters(first, second, data, clusters[modality])
-        yield ("clusters", modality, ""), sums
+        found = _of_clusters(first, second, data, clusters[modality])
+        yield ("clusters", modality, ""), found
 
 
 def _tile_risks(explained: Explained, modality: str) -> dict[str, FloatArray]:
@@ -116,25 +115,12 @@ def _both(
 def _of_maps(
     first: Mapping[str, FloatArray],
     second: Mapping[str, FloatArray],
-) -> Sums:
-    """Compare within each patient, and pool."""
-    sums = Sums()
+) -> float | None:
+    """Correlation over tiles, centred within each patient."""
+    products = Products()
     for patient in first or second:
-        sums += compared(*_both(first, second, patient))
-    return sums
-
-
-def _correlations(
-    first: Mapping[str, FloatArray],
-    second: Mapping[str, FloatArray],
-) -> Sums:
-    """Pearson's correlation within each patient, to be averaged over patients."""
-    found = []
-    for patient in first:
-        maps = _both(first, second, patient)
-        if (maps.var(axis=1) > NOTHING).all():
-            found.append(float(np.asarray(np.corrcoef(maps))[0, 1]))
-    return Sums(sum(found), float(len(found)))
+        products += compared(*_both(first, second, patient))
+    return products.correlation
 
 
 def _of_clusters(
@@ -142,7 +128,7 @@ def _of_clusters(
     second: Mapping[str, FloatArray],
     data: BagData,
     common: CommonClusters,
-) -> Sums:
+) -> float | None:
     """Compare the mean risk of each cluster, weighted by its share of the patients' tiles."""
     share, sums = np.zeros(common.count), np.zeros((2, common.count))
     for patient in first or second:
@@ -154,4 +140,4 @@ def _of_clusters(
             sums[row] += added / len(label)
     seen = share > 0
     means = sums[:, seen] / share[seen]
-    return compared(means[0], means[1], share[seen])
+    return compared(means[0], means[1], share[seen]).correlation

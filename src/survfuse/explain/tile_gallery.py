@@ -66,9 +66,9 @@ def cluster_examples(
     if name not in explained.fitted.clusters:
         raise InputError(f"{name}: {NO_CLUSTERS}")
     has = np.flatnonzero(explained.present(name))
-    kept = np.linspace(0, len(has) - 1, min(len(has), MOST_PATIENTS)).round()
+    places = np.linspace(0, len(has) - 1, min(len(has), MOST_PATIENTS)).round()
     nearest = [pd.DataFrame(columns=[*WHERE, "cluster", "distance"])]
-    for row in has[kept.astype(np.int64)]:
+    for row in has[places.astype(np.int64)]:
         nearest.append(_nearest_tiles(explained, name, explained.ids[row]))
     joined = pd.concat(nearest[1:] or nearest, ignore_index=True)
     ordered = joined.sort_values(["cluster", "distance"], kind="stable")
@@ -152,6 +152,30 @@ def tile_pictures(
         read = _read(images[slide_id], slide, rows, side)
         pictures |= zip(rows.index, read, strict=True)
     return [pictures[place] for place in numbered.index]
+
+
+def cluster_pictures(
+    explained: Explained,
+    modality: str | None = None,
+    *,
+    count: int = EXAMPLES,
+    side: int = PICTURE_PX,
+) -> dict[int, list[bytes]]:
+    """Pictures of the tiles nearest to the centre of each cluster, as PNG; by cluster.
+
+    Raises
+    ------
+    InputError
+        As :func:`tile_pictures`, before any tile is read.
+    """
+    _images(explained.cohort, bag_name(explained, modality))
+    examples = cluster_examples(explained, modality, count=count)
+    pictures: dict[int, list[bytes]] = {}
+    read = tile_pictures(explained.cohort, examples, side=side)
+    for group, picture in zip(examples["group"], read, strict=True):
+        cluster = int(str(group).removeprefix("cluster "))
+        pictures.setdefault(cluster, []).append(picture)
+    return pictures
 
 
 def contact_sheet(examples: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:
@@ -253,8 +277,9 @@ def _images(cohort: Cohort, modality: str) -> tuple[SlideImage, ...]:
             f"{modality}: the cohort file names no images of slides, so the pixels of tiles cannot "
             "be shown: the section needs `table:` with a column `path`, or `images: FOLDER`",
         )
-    found = images_of(cohort.spec, cohort.root, modality=modality, where=cohort.name)
-    return found.images
+    return images_of(
+        cohort.spec, cohort.root, modality=modality, where=cohort.name
+    ).images
 
 
 def _read(
@@ -276,8 +301,8 @@ def _read(
         read_px = max(1, round(footprint / down))
         for x, y in rows[["x", "y"]].to_numpy(np.float64) * (scale / down):
             pixels = reader.region(number, round(x), round(y), read_px, read_px)
-            shown = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
-            pictures.append(cv2.imencode(".png", shown[..., ::-1])[1].tobytes())
+            small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+            pictures.append(cv2.imencode(".png", small[..., ::-1])[1].tobytes())
     return pictures
 
 

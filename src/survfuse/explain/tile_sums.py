@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -62,7 +63,7 @@ class TileSums:
         """Add the change of the term without each tile."""
         return replace(self, removal=removal)
 
-    @property
+    @cached_property
     def weights(self) -> FloatArray:
         """Weights of each pooling, which add up to 1; (tiles, poolings)."""
         return softmax(self.scores)

@@ -11,6 +11,7 @@ from survfuse.evaluation.checks.evidence import (
     not_applicable,
     ok,
 )
+from survfuse.results.schema import AgreementRow, Explanations
 
 USED = 0.05
 """Share of the variance from which a term counts as one that the model uses."""
@@ -28,17 +29,11 @@ def explanations_reproduce(evidence: Evidence) -> Verdict:
     assert record is not None
     if record["agreement"] is None:
         return not_applicable(f"not measured: {record.get('note') or 'not asked for'}")
-    shares = {row["term"]: row["share"] for row in record["shares"] or ()}
     good: list[str] = []
     grey: list[str] = []
-    for row in record["agreement"]:
-        if row["level"] != "term" or row["agreement"] is None:
-            continue
-        share = shares.get(row["name"])
-        if share is not None and share < USED:
-            continue
-        text = f"{row['name']} {row['expected'] or 0:.2f}"
-        (grey if row["status"] == "grey" else good).append(text)
+    for row in _used_terms(record):
+        texts = grey if row["status"] == "grey" else good
+        texts.append(f"{row['name']} {row['expected']:.2f}")
     if not good and not grey:
         return not_applicable("no term is used by two half models")
     if not grey:
@@ -48,3 +43,15 @@ def explanations_reproduce(evidence: Evidence) -> Verdict:
         "Do not read these terms, nor their columns, genes or maps: another cohort of this size "
         "would give others.",
     )
+
+
+def _used_terms(record: Explanations) -> list[AgreementRow]:
+    """Agreement of terms that half models use, and the model for more than a little."""
+    shares = {row["term"]: row["share"] for row in record["shares"] or ()}
+    terms = []
+    for row in record["agreement"] or ():
+        share = shares.get(row["name"])
+        is_small = share is not None and share < USED
+        if row["level"] == "term" and row["status"] != "not used" and not is_small:
+            terms.append(row)
+    return terms

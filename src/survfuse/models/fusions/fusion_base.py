@@ -193,11 +193,3 @@ def weights_of(layer: nn.Linear) -> tuple[FloatArray, FloatArray]:
     if layer.bias is None:
         return weight, np.zeros(len(weight))
     return weight, layer.bias.detach().cpu().double().numpy()
-
-
-def nobody_sides(widths: Mapping[str, int]) -> dict[str, FloatArray]:
-    """Sides of the product that is 1 for a patient without any modality, 0 for all others."""
-    sides = {}
-    for name, width in widths.items():
-        sides[name] = np.array([[1.0], [-1.0], *[[0.0]] * width])
-    return sides

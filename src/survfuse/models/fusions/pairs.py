@@ -18,7 +18,6 @@ from survfuse.models.fusions.fusion_base import (
     FusionSizes,
     Tensors,
     affine_side,
-    nobody_sides,
     weights_of,
 )
 
@@ -156,8 +155,8 @@ class PairwiseResidual(Pairwise):
             first = bias if number == 0 else np.zeros_like(bias)
             sides[name] = np.concatenate([first[None], np.zeros_like(bias)[None], rows])
             start += width
-        constant = np.array([-own @ np.maximum(bias, 0.0)])
-        empty = Product(nobody_sides(self.widths), constant)
+        alone = float(own @ np.maximum(bias, 0.0))
+        empty = Product.without_any(self.widths, -alone)
         return (*(pairs or ()), RectifiedSum(sides, own), empty)
 
 

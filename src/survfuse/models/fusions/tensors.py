@@ -28,7 +28,6 @@ from survfuse.models.fusions.fusion_base import (
     Tensors,
     affine_side,
     linear_layers,
-    nobody_sides,
     weights_of,
 )
 
@@ -187,8 +186,9 @@ class LowRankTensor(Fusion):
                 [own[None], np.zeros_like(own)[None], weight[:, :-1].T],
             )
             last = last * own
-        empty = Product(nobody_sides(self.widths), np.array([-last.sum()]))
-        return Product(sides, head), empty
+        return Product(sides, head), Product.without_any(
+            self.widths, -float(last.sum())
+        )
 
 
 @FUSIONS.register(

@@ -1,0 +1,274 @@
+"""The command that explains predictions: explain."""
+
+from __future__ import annotations
+
+import sys
+import time as clock
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from survfuse.cli.options import CohortFile, OutFolder, Quiet, option
+
+STEP_SECONDS = 5.0  # between two JSON lines about patients
+MOST_NOTES = 10  # printed; all are in the folder
+MOST_BYTES = 2**24  # of a file of patients
+
+
+def explain(
+    bundle: Annotated[
+        Path,
+        typer.Argument(help="Bundle that `train` wrote.", show_default=False),
+    ],
+    cohort: CohortFile,
+    out: OutFolder,
+    patients: Annotated[
+        list[str] | None,
+        option("Patient to explain; everyone by default. Repeatable.", metavar="ID"),
+    ] = None,
+    patients_file: Annotated[
+        Path | None,
+        option("Text file with a patient to explain on each line."),
+    ] = None,
+    horizons: Annotated[
+        list[float] | None,
+        option("Time of the percentage points. Repeatable.", "--horizon"),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        option(
+            "Cohort file of the patients to compare with: the training patients, where the "
+            "bundle does not hold what the model reads of them.",
+        ),
+    ] = None,
+    halves: Annotated[
+        int,
+        option(
+            "Pairs of half models to fit, which say whether another cohort would give the same; "
+            "0: what the bundle knows of that. Needs the training cohort, with its outcome: "
+            "--reference, or COHORT itself.",
+            "--halves",
+            min=0,
+        ),
+    ] = 0,
+    no_tiles: Annotated[
+        bool,
+        option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
+    ] = False,
+    force: Annotated[
+        bool,
+        option(
+            "Replace an explanation that is there already; nothing else ever is.",
+            "--force",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Explain predictions of a bundle: terms that add up, columns, genes, tiles, agreement.
+
+    Writes a folder of tables (CSV and Parquet), explanation.json and explanation.html, which
+    appears whole or not at all. No outcome is needed.
+    """
+    from survfuse._errors import PartialError, listed
+    from survfuse._places import staged_folder
+    from survfuse.cli.agreement_step import with_agreement_of
+    from survfuse.cli.output import print_problems
+    from survfuse.cohort import load_cohort
+    from survfuse.cohort.damaged_slides import load_undamaged
+    from survfuse.estimator import SurvivalFusion
+    from survfuse.explain import explain as explained_by
+    from survfuse.report.explanation_page import write_page
+    from survfuse.results.explanation_folder import try_explanation_folder, write_record
+    from survfuse.results.explanation_tables import write_tables
+
+    target = try_explanation_folder(out, force=force)
+    model = SurvivalFusion.load(bundle)
+    allowed = model.config.inputs.allow_followup
+    data, damaged = load_undamaged(cohort, allow_followup=allowed)
+    print_problems(data)
+    compared = None
+    if reference is not None:
+        compared = load_cohort(reference, need_outcome=False, allow_followup=allowed)
+    if halves:
+        trained_on = load_cohort(reference or cohort, allow_followup=allowed)
+        model = with_agreement_of(model, trained_on, halves, quiet=quiet)
+    chosen = _patients(data, patients, patients_file)
+    explanation = explained_by(model, data, chosen, reference=compared)
+    times = _horizons(model, horizons)
+    with staged_folder(target) as folder:
+        with _progress(quiet) as step:
+            written = write_tables(
+                explanation,
+                folder,
+                horizons=times,
+                tiles=not no_tiles,
+                step=step,
+            )
+        source = "of the training cohort" if reference is None else f"of {reference}"
+        record = _record(bundle, data.name, explanation, source)
+        record |= {
+            "horizons": list(times),
+            "tables": written.described(),
+            "left_out": written.left_out,
+            "notes": [*record["notes"], *written.notes],
+            "damaged": damaged,
+        }
+        write_page(folder, explanation, record)
+        write_record(folder, record)
+    _print(target, explanation, written.left_out)
+    if damaged:
+        raise PartialError(
+            f"{len(damaged)} patients of {cohort} are not explained: "
+            f"{listed(damaged.values(), 3)}",
+        )
+
+
+def _patients(
+    cohort: Any,
+    named: Sequence[str] | None,
+    file: Path | None,
+) -> list[str]:
+    """Patients to explain, all of whom are in the cohort.
+
+    Raises
+    ------
+    InputError
+        For a patient who is not.
+    """
+    from survfuse._errors import InputError, listed
+    from survfuse._gate import read_text
+
+    chosen = list(named or ())
+    if file is not None:
+        lines = [
+            line.strip() for line in read_text(file, limit=MOST_BYTES).splitlines()
+        ]
+        chosen += [line for line in lines if line]
+        if not chosen:
+            raise InputError(f"{file}: expected a patient on each line, got none")
+    if not chosen:
+        return list(cohort.patients)
+    known = set(cohort.patients)
+    if unknown := [patient for patient in chosen if patient not in known]:
+        raise InputError(
+            f"no such patient in {cohort.name} ({len(known)} patients): {listed(unknown)}",
+        )
+    return chosen
+
+
+def _horizons(
+    model: Any,
+    given: Sequence[float] | None,
+) -> tuple[float, ...]:
+    """Times of the percentage points, as `predict` chooses them."""
+    from survfuse.evaluation.default_horizons import default_horizons
+
+    if given:
+        return tuple(given)
+    summary = model.fitted.summary
+    longest = summary.get("calibration_cohort", summary)["longest_time"]
+    return default_horizons(summary["unit"], longest)
+
+
+def _record(
+    bundle: Path,
+    cohort: str,
+    explanation: Any,
+    source: str,
+) -> dict[str, Any]:
+    """What was explained, by what, and how far it adds up."""
+    from survfuse._storage import sha256_file
+    from survfuse.evaluation.versions import versions
+
+    explained = explanation.explained
+    notes = list(explanation.notes)
+    # What concerns everybody comes first.
+    for patient, message in sorted(explanation.prediction.notes, key=_is_of_one):
+        notes.append(f"{patient}: {message}" if patient else message)
+    return {
+        "versions": versions(),
+        "command": " ".join(["survfuse", *sys.argv[1:]]),
+        "bundle": {"path": bundle, "sha256": sha256_file(bundle / "bundle.json")},
+        "cohort": cohort,
+        "unit": explanation.prediction.unit,
+        "patients": len(explanation.patients),
+        "reference": {"patients": explained.reference.patients, "from": source},
+        "terms": list(explanation.terms),
+        "exact": explained.parts.exact,
+        "largest_difference": explanation.largest_difference,
+        "notes": notes,
+    }
+
+
+def _is_of_one(note: tuple[str, str]) -> bool:
+    return note[0] != ""
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show which table is written: a bar on a terminal, JSON lines otherwise."""
+    if quiet:
+        yield lambda what, done, of: None
+    elif sys.stderr.isatty():
+        from rich.progress import TimeElapsedColumn
+
+        from survfuse.cli.output import progress_bars
+
+        with progress_bars(TimeElapsedColumn()) as bars:
+            task = bars.add_task("", total=None)
+            yield lambda what, done, of: bars.update(
+                task,
+                description=what,
+                completed=done,
+                total=of,
+            )
+    else:
+        yield _lines()
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    """Writer of a JSON line for each table, and now and then for its patients."""
+    from survfuse.cli.output import write_event
+
+    last_table, last_time = "", 0.0
+
+    def write(
+        what: str,
+        done: int,
+        of: int,
+    ) -> None:
+        nonlocal last_table, last_time
+        now = clock.monotonic()
+        if what == last_table and now - last_time < STEP_SECONDS:
+            return
+        last_table, last_time = what, now
+        write_event("explain", table=what, done=done, of=of)
+
+    return write
+
+
+def _print(
+    target: Path,
+    explanation: Any,
+    left_out: dict[str, str],
+) -> None:
+    """Say what was explained, and what could not be."""
+    from survfuse.results.explanation_tables import NOT_ASKED, NOTHING
+
+    count = len(explanation.patients)
+    terms = ", ".join(name for name in explanation.terms if name != "constant")
+    typer.echo(f"{count} patients explained by {terms or 'nothing but a constant'}")
+    typer.echo(
+        "largest difference between the sum of the terms and the prediction: "
+        f"{explanation.largest_difference:.1e}",
+    )
+    for note in explanation.notes[:MOST_NOTES]:
+        typer.echo(f"note: {note}", err=True)
+    for reason in dict.fromkeys(left_out.values()):
+        if reason not in (NOT_ASKED, NOTHING):
+            tables = [name for name, why in left_out.items() if why == reason]
+            typer.echo(f"note: no {', '.join(tables)}: {reason}", err=True)
+    typer.echo(f"explanation: {target / 'explanation.html'}")

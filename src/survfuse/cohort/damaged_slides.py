@@ -1,0 +1,87 @@
+"""Load a cohort without the patients of whom a slide cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from survfuse._errors import CohortError, FeatureFileError
+from survfuse.cohort.cohort import Cohort, load_cohort
+from survfuse.cohort.problems import Problems
+from survfuse.cohort.slide_files import match_files
+from survfuse.cohort.slide_table import refused_files
+from survfuse.cohort.sources import Sources
+from survfuse.cohort.spec import load_spec
+from survfuse.readers.bags import BagStore
+
+
+def load_undamaged(
+    path: Path | str,
+    *,
+    allow_followup: Collection[str] = (),
+) -> tuple[Cohort, dict[str, str]]:
+    """Load a cohort for prediction; a slide that cannot be read costs its patient alone.
+
+    Parameters
+    ----------
+    path : path
+        The cohort file.
+    allow_followup : collection of str
+        As in :func:`survfuse.cohort.load_cohort`.
+
+    Returns
+    -------
+    cohort : Cohort
+    damaged : dict of patient to str
+        Who is left out, and what is wrong with a slide of theirs.
+
+    Raises
+    ------
+    ConfigError, CohortError
+        As :func:`survfuse.cohort.load_cohort`, for all other problems.
+    """
+    damaged: dict[str, str] = {}
+    try:
+        cohort = load_cohort(path, need_outcome=False, allow_followup=allow_followup)
+    except CohortError:
+        damaged = _damaged(path)
+        if not damaged:
+            raise
+        cohort = load_cohort(
+            path,
+            need_outcome=False,
+            allow_followup=allow_followup,
+            exclude=damaged,
+        )
+    return cohort, damaged
+
+
+def _damaged(path: Path | str) -> dict[str, str]:
+    spec = load_spec(path)
+    sources = Sources(Path(path).resolve().parent, Problems())
+    damaged: dict[str, str] = {}
+    for name, section in spec.bag_sections().items():
+        if section.packed is not None:
+            found = _damaged_in(sources.path(section.packed))
+        else:
+            found = {}
+            files = match_files(name, section, sources)
+            for (slide, patient, _), reason in refused_files(files, section).items():
+                found[patient] = f"slide {slide!r} of patient {patient!r}: {reason}"
+        damaged |= found
+    return {one: why for one, why in damaged.items() if one not in spec.exclude}
+
+
+def _damaged_in(folder: Path) -> dict[str, str]:
+    """Patients of a packed store whose tiles are not those that were packed."""
+    damaged: dict[str, str] = {}
+    try:
+        store = BagStore.open(folder)
+    except FeatureFileError:  # no single patient is at fault
+        return damaged
+    for patient in store.patients:
+        try:
+            store.verify((patient,))
+        except FeatureFileError as error:
+            damaged[patient] = str(error)
+    return damaged
