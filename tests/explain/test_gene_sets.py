@@ -93,6 +93,9 @@ def test_sets_without_a_gene_are_left_out_and_a_file_of_such_is_refused(
         InputError, match=r"reads none of the genes of its 1 sets.*are called"
     ):
         explanation.in_gene_sets(path)
+    no_path: Any = None
+    with pytest.raises(InputError, match=r"^path: expected that of a GMT file, got"):
+        explanation.in_gene_sets(no_path)
     path.write_text("UNKNOWN\n")
     with pytest.raises(TransformError, match="line 1: expected NAME<tab>DESCRIPTION"):
         explanation.in_gene_sets(path)

@@ -204,6 +204,8 @@ def test_what_is_missing_for_pictures_is_said(
         tile_pictures(changed(cohort, coord_unit=None), examples)
     with pytest.raises(InputError, match="it is not known where its tiles lie, so"):
         tile_pictures(cohort, examples.assign(x=np.nan))
+    with pytest.raises(InputError, match=r"^examples: .*; no column modality, slide$"):
+        tile_pictures(cohort, examples.drop(columns=["modality", "slide"]))
     sizeless = changed(cohort, patch_size_level0=None, tile_um=None)
     with pytest.raises(InputError, match="the size of its tiles is not known in px"):
         tile_pictures(sizeless, examples)

@@ -92,8 +92,10 @@ def in_gene_sets(explained: Explained, path: Path | str) -> pd.DataFrame:
     TransformError
         When the file cannot be read.
     InputError
-        When the model reads none of its genes.
+        When the model reads none of its genes, or `path` is none.
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"path: expected that of a GMT file, got {path!r}")
     sets, frames = read_gmt(path), []
     ids = np.array(explained.ids, dtype=object)
     for name, transform in matrices(explained).items():

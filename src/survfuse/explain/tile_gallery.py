@@ -11,6 +11,7 @@ import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.members import without
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import SlideImage, images_of
 from survfuse.cohort.spec import SlidesSpec
@@ -136,6 +137,12 @@ def tile_pictures(
     """
     if not len(examples):
         return []
+    absent = without(["patient_id", "modality", "slide", "x", "y"], examples.columns)
+    if absent:
+        raise InputError(
+            f"examples: expected a table of tiles, as tile_examples gives it; no column "
+            f"{listed(absent)}",
+        )
     name, numbered = str(examples["modality"].iloc[0]), examples.reset_index(drop=True)
     slides: dict[str, Slide] = {}
     for _, rows in numbered.groupby("slide", sort=False):
