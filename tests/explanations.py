@@ -47,5 +47,7 @@ def measured_explanation() -> Explanation:
         rows.append(AgreementRow("term", "", name, value, value, value, 4))
     agreement = Agreement(tuple(rows), patients=24, half=10.0, splits=4)
     model = SurvivalFusion.from_config(fitted_model().config)
-    model.fitted = replace(fitted_model().need_fitted(), agreement=agreement)
+    fitted = fitted_model().need_fitted()
+    calibrator = replace(fitted.calibrator, slope=1.0)  # it was 0: nobody is ordered
+    model.fitted = replace(fitted, agreement=agreement, calibrator=calibrator)
     return explain(model, load_cohort(cohort_file()))

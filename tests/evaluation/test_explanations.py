@@ -54,18 +54,19 @@ def test_shares_are_within_folds() -> None:
     assert shares["share"].sum() == pytest.approx(1)
 
 
-def test_half_models_are_fitted_by_default_where_no_network_is() -> None:
-    cohort = simulated()
-    assert HalvesPlan.of(config(), cohort) == HalvesPlan(4, None)
-    assert HalvesPlan.of(config(halves=2), cohort) == HalvesPlan(2, None)
-    none = HalvesPlan.of(config(halves=0), cohort)
+def test_half_models_are_fitted_by_default_but_of_networks() -> None:
+    assert HalvesPlan.of(config()) == HalvesPlan(4, None)
+    assert HalvesPlan.of(config(halves=2)) == HalvesPlan(2, None)
+    none = HalvesPlan.of(config(halves=0))
     assert (none.halves, none.note) == (0, "crossval.halves is 0")
-    network = HalvesPlan.of(RunConfig(), cohort)
+    network = HalvesPlan.of(
+        build(RunConfig, {"model": {"fusion": "concat"}}, where="a test")
+    )
     assert (network.halves, network.note) == (
         0,
         "it takes 8 fits of networks; ask with --halves 4",
     )
-    assert HalvesPlan.of(config(split="whole_sites"), cohort).groups == "site"
+    assert HalvesPlan.of(config(split="whole_sites")).groups == "site"
 
 
 def test_why_nothing_was_measured_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

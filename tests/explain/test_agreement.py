@@ -19,8 +19,9 @@ from survfuse.estimator import SurvivalFusion
 from survfuse.explain import agreement as module
 from survfuse.explain import half_models
 from survfuse.explain.agreement import (
+    SPLITS,
     measure_agreement,
-    trains_networks,
+    usual_halves,
     with_agreement,
 )
 from survfuse.explain.comparisons import compare_terms
@@ -201,18 +202,7 @@ def test_a_cohort_of_others_is_refused(tmp_path: Path) -> None:
         with_agreement(model, other)
 
 
-@pytest.mark.parametrize(
-    ("fields", "networks"),
-    [
-        ({}, True),
-        ({"anchor_bags": "mean"}, False),
-        ({"modalities": ("clinical", "expression")}, False),
-        ({"anchor_bags": "mean", "stack_terms": ["concat"]}, True),
-        ({"anchor_bags": "mean", "stack_terms": ["late_cox"]}, False),
-        ({"fusion": "concat"}, True),
-        ({"fusion": "sparse_cox"}, False),
-    ],
-    ids=str,
-)
-def test_which_fits_train_networks(fields: dict[str, object], networks: bool) -> None:
-    assert trains_networks(simulated(), FitConfig.of(**fields)) == networks
+@pytest.mark.parametrize("fusion", ["anchored", "late_cox", "concat", "gated"])
+def test_half_models_are_usual_but_of_networks(fusion: str) -> None:
+    networks = fusion in ("concat", "gated")
+    assert usual_halves(FitConfig.of(fusion=fusion)) == (0 if networks else SPLITS)

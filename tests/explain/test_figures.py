@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from explanations import measured_explanation, small_explanation
 from survfuse._errors import InputError
 from survfuse.explain import Explanation
+from survfuse.explain.explained import Explained
 from survfuse.explain.figures import LOWERS, RAISES, UNSURE, grey_terms, signed
 
 
@@ -63,3 +66,13 @@ def test_a_patient_who_is_not_explained_is_refused() -> None:
         InputError, match=r"no patient 'X' among the 24 explained: 001, 002"
     ):
         small_explanation().plot_terms("X")
+
+
+def test_nothing_is_read_of_a_model_that_orders_nobody() -> None:
+    own = small_explanation().explained
+    calibrator = replace(own.fitted.calibrator, slope=0.0)
+    flat = replace(own.fitted, calibrator=calibrator)
+    explanation = Explanation(Explained.of(flat, own.cohort, own.ids))
+    assert explanation.notes[0].startswith("out of fold the log-risks are not shown")
+    assert set(explanation.check()["status"]) == {"grey"}
+    assert grey_terms(explanation) == set(explanation.terms.columns[1:])

@@ -27,18 +27,16 @@ def halves_of(
         As asked for; None: four, but none for a model that is a network, whose half models would
         take three times as long as itself.
     """
-    from survfuse.estimators.base import make_estimator
-    from survfuse.explain.agreement import SPLITS
+    from survfuse.explain.agreement import SPLITS, usual_halves
 
     if halves is None:
-        slow = make_estimator(model.config).trains_epochs
-        if slow:
+        halves = usual_halves(model.config)
+        if not halves:
             typer.echo(
                 "agreement of its explanations: not measured, for that takes "
                 f"{2 * SPLITS} fits of networks; ask with --halves {SPLITS}",
             )
-        return 0 if slow else SPLITS
-    if halves == 0:
+    elif halves == 0:
         typer.echo("agreement of its explanations: not measured (--halves 0)")
     return halves
 

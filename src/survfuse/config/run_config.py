@@ -81,7 +81,7 @@ class CrossvalConfig(Frozen):
 
     halves: int | None = Field(default=None, ge=0)
     """Pairs of models of half the patients, whose explanations of the same others are compared
-    (docs/explain.md); null: 4, or none where the model trains networks, for which it takes long."""
+    (docs/explain.md); null: 4, or none for fusions of networks, for which it takes long."""
 
     @model_validator(mode="after")
     def _check_curve(self) -> Self:

@@ -221,7 +221,7 @@ def _result(
     external, predictions, notes = _external(plan, cells, test, watcher)
     terms = terms_table(plan.splits, grid.terms[name])
     explained = explanations(
-        HalvesPlan.of(plan.config, cohort),
+        HalvesPlan.of(plan.config),
         plan.config,
         cohort,
         terms,

@@ -17,7 +17,7 @@ from survfuse.decomposition import decompose
 from survfuse.decomposition.readings import CONSTANT, term_name
 from survfuse.estimators import Fit, FoldContext
 from survfuse.estimators.fitted import reference_of
-from survfuse.explain.agreement import SPLITS, measure_agreement, trains_networks
+from survfuse.explain.agreement import SPLITS, measure_agreement, usual_halves
 from survfuse.explain.agreement_tables import agreement_frame
 from survfuse.explain.shares import shares_of
 from survfuse.results.run_tables import plain_records
@@ -116,17 +116,17 @@ class HalvesPlan:
     note: str = ""
 
     @classmethod
-    def of(cls, config: RunConfig, cohort: Cohort) -> HalvesPlan:
-        """As the configuration says; by default four pairs where no network is trained."""
+    def of(cls, config: RunConfig) -> HalvesPlan:
+        """As the configuration says; by default four pairs, none where networks are fused."""
         settings = config.crossval
         groups = settings.site if settings.split != "patients" else None
         if settings.halves is not None:
             note = "" if settings.halves else "crossval.halves is 0"
             return cls(settings.halves, groups, note)
-        if trains_networks(cohort, config.model):
+        halves, note = usual_halves(config.model), ""
+        if not halves:
             note = f"it takes {2 * SPLITS} fits of networks; ask with --halves {SPLITS}"
-            return cls(0, groups, note)
-        return cls(SPLITS, groups)
+        return cls(halves, groups, note)
 
 
 def explanations(

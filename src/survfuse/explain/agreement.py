@@ -199,14 +199,6 @@ def with_agreement(
     return other
 
 
-def trains_networks(cohort: Cohort, config: FitConfig) -> bool:
-    """Whether a fit trains a network: its half models then take long."""
-    if make_estimator(config).trains_epochs:
-        return True
-    if config.fusion != "anchored":
-        return False
-    names = config.inputs.modalities or tuple(cohort.modalities)
-    bags = any(cohort.modalities[name].kind == "bag" for name in names)
-    if bags and config.stack.bags == "best":
-        return True
-    return any(trains_networks(cohort, own) for own in config.term_configs().values())
+def usual_halves(config: FitConfig) -> int:
+    """Pairs of half models where nobody asks for a number: none where networks are fused."""
+    return 0 if make_estimator(config).trains_epochs else SPLITS

@@ -160,6 +160,7 @@ def selection_frame(agreement: Agreement | None) -> pd.DataFrame:
 def check_frame(
     agreement: Agreement | None,
     terms: Iterable[str],
+    unread: str = "",
 ) -> pd.DataFrame:
     """Say of each thing that is shown whether it may be read.
 
@@ -169,6 +170,8 @@ def check_frame(
         None where it was not measured.
     terms : iterable of str
         Terms that are shown.
+    unread : str
+        Why none of them is to be read, whatever was measured; empty where they may be.
 
     Returns
     -------
@@ -177,10 +180,11 @@ def check_frame(
         "not measured") and `reason`.
     """
     rows: list[dict[str, Any]] = []
-    if agreement is None:
+    if unread or agreement is None:
+        status, reason = ("grey", unread) if unread else ("not measured", MEASURE)
         for name in terms:
             place = {"level": "term", "modality": "", "name": name}
-            rows.append({**place, "status": "not measured", "reason": MEASURE})
+            rows.append({**place, "status": status, "reason": reason})
     else:
         for row in agreement_frame(agreement).to_dict("records"):
             place = {key: row[key] for key in ("level", "modality", "name")}

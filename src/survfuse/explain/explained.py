@@ -27,6 +27,10 @@ PATIENTS_AT_ONCE = 128
 """Patients whose tiles are open at a time."""
 TAKEN = frozenset({CONSTANT, "risk", "reference", "patient_id", "bin"})
 """Columns of tables of terms and points, which no modality can be called."""
+FLAT = (
+    "out of fold the log-risks are not shown to order patients: every patient is given the same "
+    "curve, and no term is to be read"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +90,8 @@ class Explained:
         readings = Readings.joined(blocks)
         prediction = fitted.predict(cohort, ids, log_risk=np.concatenate(risks))
         compared, notes = _reference(fitted, parts, reference)
+        if is_flat(fitted):
+            notes = (FLAT, *notes)
         terms = decompose(parts.members, readings, compared)
         return cls(
             fitted,
@@ -172,6 +178,11 @@ class Explained:
     ) -> FloatArray:
         """Value of a term at some readings; (patients,)."""
         return decompose(self.parts.members, readings, self.reference).effects[term]
+
+
+def is_flat(fitted: Fitted) -> bool:
+    """Whether calibration found that log-risks order nobody, so that all have the same curve."""
+    return getattr(fitted.calibrator, "slope", None) == 0
 
 
 def read(

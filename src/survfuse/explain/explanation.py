@@ -17,7 +17,7 @@ from survfuse.estimator import Prediction, SurvivalFusion
 from survfuse.explain.agreement_tables import agreement_frame, check_frame
 from survfuse.explain.columns import hazard_ratios, variables
 from survfuse.explain.excluded import alone, excluded
-from survfuse.explain.explained import Explained
+from survfuse.explain.explained import FLAT, Explained, is_flat
 from survfuse.explain.figures import plot_terms
 from survfuse.explain.gene_sets import gene_sets, in_gene_sets
 from survfuse.explain.genes import genes, genes_of
@@ -251,7 +251,9 @@ class Explanation:
             `check, level, modality, name, status` ("pass", "grey", "not used" or "not measured")
             and `reason`.
         """
-        return check_frame(self.explained.fitted.agreement, self.terms.columns[1:])
+        fitted = self.explained.fitted
+        unread = FLAT if is_flat(fitted) else ""
+        return check_frame(fitted.agreement, self.terms.columns[1:], unread)
 
     def cloglog(self, horizon: float) -> pd.DataFrame:
         """Terms of ``log(−log S(horizon))``, where they add up exactly; see `explain.points`."""

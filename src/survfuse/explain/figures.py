@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from survfuse.decomposition.readings import CONSTANT
+from survfuse.explain.explained import is_flat
 
 if TYPE_CHECKING:
     from survfuse.explain.explanation import Explanation
@@ -91,6 +92,8 @@ def judged_terms(explanation: Explanation) -> dict[str, dict[str, Any]]:
 
 
 def grey_terms(explanation: Explanation) -> set[str]:
-    """Terms that models of other patients would not give."""
+    """Terms that models of other patients would not give; all where no term is to be read."""
+    if is_flat(explanation.explained.fitted):
+        return set(explanation.terms.columns[1:])
     judged = judged_terms(explanation)
     return {name for name, row in judged.items() if row["status"] == "grey"}
