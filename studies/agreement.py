@@ -30,9 +30,9 @@ from survfuse._storage import write_text
 from survfuse.cohort import Cohort, load_cohort
 from survfuse.config import FitConfig
 from survfuse.datasets import simulate
-from survfuse.explain.agreement import compare, measure_agreement
-from survfuse.explain.half_models import Pair, draw_halves, fitted_pairs
-from survfuse.explain.tile_comparisons import common_clusters
+from survfuse.explanations.agreement import compare, measure_agreement
+from survfuse.explanations.half_models import Pair, draw_halves, fitted_pairs
+from survfuse.explanations.tile_comparisons import common_clusters
 
 CONFIG = FitConfig.of(anchor_bags="mean")
 POPULATION = {"tiles": 12, "tile_dim": 16, "genes": 300, "signal": "additive"}

@@ -23,8 +23,8 @@ from stacking import prepare
 import survfuse as sf
 from survfuse.cohort import Cohort
 from survfuse.datasets import simulate
-from survfuse.explain import explain, with_agreement
-from survfuse.explain.tiles import tile_tables
+from survfuse.explanations import explain, with_agreement
+from survfuse.explanations.tiles import tile_tables
 
 ATTENTION = {
     "fusion": "concat",

@@ -25,9 +25,9 @@ from survfuse.config import CrossvalConfig, FitConfig
 from survfuse.datasets import card
 from survfuse.decomposition import Part, Readings, Term
 from survfuse.evaluation.crossval import splits_of
-from survfuse.explain import explain
-from survfuse.explain.explained import Explained, read
-from survfuse.explain.shares import shares_of
+from survfuse.explanations import explain
+from survfuse.explanations.explained import Explained, read
+from survfuse.explanations.shares import shares_of
 
 
 def blocks(

@@ -19,7 +19,7 @@ from survfuse.decomposition import Sampled
 from survfuse.estimator import SurvivalFusion
 from survfuse.estimators import stacked_cox
 from survfuse.estimators.stack_terms import StackWeights, TermRisks
-from survfuse.explain import Explanation, explain
+from survfuse.explanations import Explanation, explain
 from survfuse.models.fusion import FUSIONS
 from survfuse.readers.bags import BagStore
 

@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 from survfuse.cohort import Cohort, load_cohort
 from survfuse.config import FitConfig
 from survfuse.datasets import simulate
-from survfuse.explain.half_models import Pair, draw_halves, fitted_pairs
+from survfuse.explanations.half_models import Pair, draw_halves, fitted_pairs
 
 CONFIG = FitConfig.of(fusion="ridge_cox", selection_folds=2, expression_components=4)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import survfuse as sf
 from survfuse.datasets import simulate
-from survfuse.explain import Explanation, explain
+from survfuse.explanations import Explanation, explain
 
 SETS = {"FIRST": range(8), "SECOND": range(4, 14), "THIRD": range(20, 30)}
 """Genes of each set of `gene_set_file`, by their place in the matrix."""

@@ -20,7 +20,7 @@ from survfuse._storage import read_tensors, sha256_file, write_tensors
 from survfuse.bundle import FORMAT, VERSION, load_fitted
 from survfuse.cohort import Cohort
 from survfuse.estimator import SurvivalFusion
-from survfuse.explain import explain
+from survfuse.explanations import explain
 
 WAYS: dict[str, dict[str, Any]] = {
     "default": {},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from survfuse.estimator import Prediction, SurvivalFusion
     from survfuse.estimator import load as load
     from survfuse.evaluation import Result, cross_validate
-    from survfuse.explain import Explanation, explain, with_agreement
+    from survfuse.explanations import Explanation, explain, with_agreement
 
 __all__ = [
     "Cohort",
@@ -39,15 +39,15 @@ __all__ = [
 
 _HOMES = {
     "Cohort": "survfuse.cohort",
-    "Explanation": "survfuse.explain",
+    "Explanation": "survfuse.explanations",
     "Prediction": "survfuse.estimator",
     "Result": "survfuse.evaluation",
     "SurvivalFusion": "survfuse.estimator",
     "cross_validate": "survfuse.evaluation",
-    "explain": "survfuse.explain",
+    "explain": "survfuse.explanations",
     "load": "survfuse.estimator",
     "load_cohort": "survfuse.cohort",
-    "with_agreement": "survfuse.explain",
+    "with_agreement": "survfuse.explanations",
 }
 _MODULES = ("losses", "metrics", "paper", "readers")
 

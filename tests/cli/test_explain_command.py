@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from explanations import bundle_folder, cohort_file
 from running import Command, small
+from small_explanations import bundle_folder, cohort_file
 from survfuse import __version__
 
 

@@ -49,7 +49,7 @@ from survfuse.evaluation.controls import (
     shuffled_rows,
     with_permuted_outcomes,
 )
-from survfuse.explain import explain
+from survfuse.explanations import explain
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import kaplan_meier
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from survfuse.explain.agreement_tables import WHAT, sentence, status
+from survfuse.explanations.agreement_tables import WHAT, sentence, status
 
 LOST = {"value": None, "se": None, "low": None, "high": None}
 CLINICAL = "ridge:clinical"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from explanations import (
+from small_explanations import (
     cohort_file,
     fitted_model,
     measured_explanation,
@@ -15,7 +15,7 @@ from explanations import (
 )
 from survfuse._errors import NotComputableError
 from survfuse.cohort import load_cohort
-from survfuse.explain import Explanation, explain
+from survfuse.explanations import Explanation, explain
 from survfuse.report import explanation_page
 from survfuse.report.explanation_page import cluster_rows, render, write_page
 

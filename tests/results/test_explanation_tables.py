@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explanations import (
+from running import quick
+from small_explanations import (
     cohort_file,
     measured_explanation,
     small_explanation,
 )
-from running import quick
 from survfuse._errors import NotComputableError
 from survfuse.cohort import load_cohort
-from survfuse.explain import Explanation, explain
-from survfuse.explain.agreement_tables import MEASURE
+from survfuse.explanations import Explanation, explain
+from survfuse.explanations.agreement_tables import MEASURE
 from survfuse.results.explanation_schema import TABLES
 from survfuse.results.explanation_tables import (
     NOT_ASKED,

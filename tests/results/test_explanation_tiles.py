@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
-from explanations import small_explanation
+from small_explanations import small_explanation
 from survfuse._errors import InputError
 from survfuse.results import explanation_tiles
 from survfuse.results.explanation_schema import TABLES

@@ -27,7 +27,7 @@ def halves_of(
         As asked for; None: four, but none for a model that is a network, whose half models would
         take three times as long as itself.
     """
-    from survfuse.explain.agreement import SPLITS, usual_halves
+    from survfuse.explanations.agreement import SPLITS, usual_halves
 
     if halves is None:
         halves = usual_halves(model.config)
@@ -67,7 +67,7 @@ def with_agreement_of(
         With its agreement; the one given, with a note why, where that cannot be computed.
     """
     from survfuse._errors import CohortError, ConfigError, NotComputableError
-    from survfuse.explain import with_agreement
+    from survfuse.explanations import with_agreement
 
     try:
         measured = with_agreement(
@@ -92,7 +92,7 @@ def _say(text: str) -> None:
 
 def print_agreement(agreement: Any) -> None:
     """Print what another cohort would give again, level by level."""
-    from survfuse.explain.agreement_tables import agreement_frame
+    from survfuse.explanations.agreement_tables import agreement_frame
 
     rows = []
     for row in agreement_frame(agreement).to_dict("records"):

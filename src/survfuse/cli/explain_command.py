@@ -79,7 +79,7 @@ def explain(
     from survfuse.cohort import load_cohort
     from survfuse.cohort.damaged_slides import load_undamaged
     from survfuse.estimator import SurvivalFusion
-    from survfuse.explain import explain as explained_by
+    from survfuse.explanations import explain as explained_by
     from survfuse.report.explanation_page import write_page
     from survfuse.results.explanation_folder import try_explanation_folder, write_record
     from survfuse.results.explanation_tables import write_tables

@@ -68,7 +68,7 @@ class Fitted:
         Of the training tiles; empty where they were not made.
     agreement : Agreement or None
         How far models of halves of the training patients explain alike
-        (:mod:`survfuse.explain.agreement`); None where it was not measured.
+        (:mod:`survfuse.explanations.agreement`); None where it was not measured.
     """
 
     config: FitConfig

@@ -17,9 +17,9 @@ from survfuse.decomposition import decompose
 from survfuse.decomposition.readings import CONSTANT, term_name
 from survfuse.estimators import Fit, FoldContext
 from survfuse.estimators.fitted import reference_of
-from survfuse.explain.agreement import SPLITS, measure_agreement, usual_halves
-from survfuse.explain.agreement_tables import agreement_frame
-from survfuse.explain.shares import shares_of
+from survfuse.explanations.agreement import SPLITS, measure_agreement, usual_halves
+from survfuse.explanations.agreement_tables import agreement_frame
+from survfuse.explanations.shares import shares_of
 from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import Explanations
 
@@ -88,7 +88,7 @@ def terms_table(
 
 
 def shares_table(terms: pd.DataFrame, repeats: int = 1000) -> pd.DataFrame:
-    """Share of each term in the variance of out-of-fold log-risks; see `explain.shares`.
+    """Share of each term in the variance of out-of-fold log-risks; see `explanations.shares`.
 
     Each fold's terms are centred on their own mean: folds are models of their own.
     """

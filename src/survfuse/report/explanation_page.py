@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from survfuse._errors import SurvfuseError
 from survfuse._storage import write_text
-from survfuse.explain import Explanation
-from survfuse.explain.figures import grey_terms, judged_terms, signed
+from survfuse.explanations import Explanation
+from survfuse.explanations.figures import grey_terms, judged_terms, signed
 from survfuse.report.wording import environment
 from survfuse.results.explanation_folder import PAGE
 from survfuse.results.run_tables import plain_records

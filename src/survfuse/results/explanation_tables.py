@@ -12,8 +12,12 @@ import pandas as pd
 
 from survfuse._errors import SurvfuseError
 from survfuse._storage import atomic_path
-from survfuse.explain import Explanation
-from survfuse.explain.agreement_tables import MEASURE, growth_frame, selection_frame
+from survfuse.explanations import Explanation
+from survfuse.explanations.agreement_tables import (
+    MEASURE,
+    growth_frame,
+    selection_frame,
+)
 from survfuse.results.csv_files import write_table
 from survfuse.results.explanation_schema import TABLES, TableFile
 from survfuse.results.explanation_tiles import Step, write_tiles

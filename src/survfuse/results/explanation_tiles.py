@@ -12,10 +12,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from survfuse._errors import SurvfuseError
-from survfuse.explain.bag_terms import bags
-from survfuse.explain.explained import Explained
-from survfuse.explain.tile_clusters import cluster_rows
-from survfuse.explain.tiles import tile_tables
+from survfuse.explanations.bag_terms import bags
+from survfuse.explanations.explained import Explained
+from survfuse.explanations.tile_clusters import cluster_rows
+from survfuse.explanations.tiles import tile_tables
 
 ROWS = 65_536
 """Tiles in a row group of Parquet, which are held in memory until they are written."""

@@ -14,7 +14,7 @@ from running import loaded, small
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import splits_from_folds
 from survfuse.evaluation.checks import Evidence
-from survfuse.explain.agreement_tables import status
+from survfuse.explanations.agreement_tables import status
 from survfuse.survival.estimate import Estimate
 
 SUMMARY: dict[str, Any] = {
