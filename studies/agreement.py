@@ -77,7 +77,13 @@ def study(
         expected = np.mean(foretold[key]) if foretold[key] else np.nan
         place = dict(zip(("level", "modality", "name"), key, strict=True))
         place |= {"cohort": name, "replicate": number, "patients": round(both.size)}
-        rows.append({**place, "actual": np.nan if value is None else value, "expected": expected})
+        rows.append(
+            {
+                **place,
+                "actual": np.nan if value is None else value,
+                "expected": expected,
+            }
+        )
     return rows
 
 

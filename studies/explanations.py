@@ -24,7 +24,7 @@ import survfuse as sf
 from survfuse.cohort import Cohort
 from survfuse.datasets import simulate
 from survfuse.explanations import explain, with_agreement
-from survfuse.explanations.tiles import tile_tables
+from survfuse.explanations.tile_tables import tile_tables
 
 ATTENTION = {
     "fusion": "concat",
@@ -57,7 +57,9 @@ def halves(cohort: Cohort, seed: int = 0) -> tuple[list[str], list[str]]:
 def mean_interval(values: np.ndarray) -> list[float]:
     """Mean, and normal 95 % interval over patients."""
     mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
-    return [round(float(v), 3) for v in (mean, mean - 1.96 * error, mean + 1.96 * error)]
+    return [
+        round(float(v), 3) for v in (mean, mean - 1.96 * error, mean + 1.96 * error)
+    ]
 
 
 def deletion(out: Path) -> list[dict[str, Any]]:
@@ -65,7 +67,18 @@ def deletion(out: Path) -> list[dict[str, Any]]:
 
     The log-risk is recomputed without the removed tiles; the gap is its mean over shares of tiles removed.
     """
-    cohort, _ = cohort_of(out, "additive-300", patients=300, signal="additive", strength=1.5, tiles=300, tile_dim=64, genes=500, event_rate=0.5, seed=3)
+    cohort, _ = cohort_of(
+        out,
+        "additive-300",
+        patients=300,
+        signal="additive",
+        strength=1.5,
+        tiles=300,
+        tile_dim=64,
+        genes=500,
+        event_rate=0.5,
+        seed=3,
+    )
     train, held = halves(cohort)
     model = sf.SurvivalFusion(**ATTENTION).fit(cohort, train)
     explanation = explain(model, cohort, held)
@@ -73,13 +86,26 @@ def deletion(out: Path) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for _, tiles in tile_tables(explanation.explained, "slides"):
         share, risk = tiles["share"].to_numpy(), tiles["tile_risk"].to_numpy()
-        orders = {"contribution": tiles["contribution"].to_numpy(), "attention": share, "random": rng.random(len(share))}
+        orders = {
+            "contribution": tiles["contribution"].to_numpy(),
+            "attention": share,
+            "random": rng.random(len(share)),
+        }
         for name, score in orders.items():
             gaps[name].append(deletion_gap(share, risk, np.argsort(score)))
-    rows = [{"order": name, "gap": mean_interval(np.array(gap)), "patients": len(gap)} for name, gap in gaps.items()]
+    rows = [
+        {"order": name, "gap": mean_interval(np.array(gap)), "patients": len(gap)}
+        for name, gap in gaps.items()
+    ]
     for other in ("attention", "random"):
         difference = np.array(gaps["contribution"]) - np.array(gaps[other])
-        rows.append({"order": f"contribution less {other}", "gap": mean_interval(difference), "patients": len(difference)})
+        rows.append(
+            {
+                "order": f"contribution less {other}",
+                "gap": mean_interval(difference),
+                "patients": len(difference),
+            }
+        )
     return rows
 
 
@@ -95,39 +121,75 @@ def deletion_gap(share: np.ndarray, risk: np.ndarray, order: np.ndarray) -> floa
 
 def planted_slides(out: Path) -> list[dict[str, Any]]:
     """Additive signal: the mean risk of a patient's tumour tiles against the true slide factor."""
-    cohort, folder = cohort_of(out, "additive-600", patients=600, signal="additive", strength=1.5, tiles=200, tile_dim=64, genes=500, event_rate=0.6, seed=5)
+    cohort, folder = cohort_of(
+        out,
+        "additive-600",
+        patients=600,
+        signal="additive",
+        strength=1.5,
+        tiles=200,
+        tile_dim=64,
+        genes=500,
+        event_rate=0.6,
+        seed=5,
+    )
     tissue = np.load(folder / "truth_tissue.npy")
     truth = pd.read_csv(folder / "truth.csv").set_index("patient_id")
     factors = [name for name in truth if name.startswith("slide_factor")]
     train, held = halves(cohort)
     rows = []
-    for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")), ("attention", sf.SurvivalFusion(**ATTENTION))):
+    for name, model in (
+        ("anchored", sf.SurvivalFusion(anchor_bags="mean")),
+        ("attention", sf.SurvivalFusion(**ATTENTION)),
+    ):
         explanation = explain(model.fit(cohort, train), cohort, held)
         means: dict[int, list[float]] = {TUMOUR: [], IMMUNE: []}
         bag = cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
             own = tissue[bag.rows(patient)]
             for kind, values in means.items():
-                values.append(float(tiles["tile_risk"].to_numpy()[own == kind].mean()) if (own == kind).any() else np.nan)
+                values.append(
+                    float(tiles["tile_risk"].to_numpy()[own == kind].mean())
+                    if (own == kind).any()
+                    else np.nan
+                )
         factor = truth.loc[held, factors].sum(axis=1).to_numpy()
         row: dict[str, Any] = {"model": name}
         for kind, label in ((TUMOUR, "tumour"), (IMMUNE, "immune")):
             values = np.array(means[kind])
             known = ~np.isnan(values)
-            row[label] = round(float(np.corrcoef(values[known], factor[known])[0, 1]), 3)
+            row[label] = round(
+                float(np.corrcoef(values[known], factor[known])[0, 1]), 3
+            )
         rows.append(row)
     return rows
 
 
 def planted_composition(out: Path) -> list[dict[str, Any]]:
     """Composition signal: AUROC of a tile's own risk for the class that harms against the one that protects."""
-    cohort, folder = cohort_of(out, "composition-600", patients=600, signal="composition", tiles=200, tile_dim=64, genes=500, event_rate=0.5, seed=7)
+    cohort, folder = cohort_of(
+        out,
+        "composition-600",
+        patients=600,
+        signal="composition",
+        tiles=200,
+        tile_dim=64,
+        genes=500,
+        event_rate=0.5,
+        seed=7,
+    )
     tissue = np.load(folder / "truth_tissue.npy")
     said = json.loads((folder / "simulation.json").read_text())
-    harms, protects = (said["tissue_classes"].index(said["composition"][key]) for key in ("harms", "protects"))
+    harms, protects = (
+        said["tissue_classes"].index(said["composition"][key])
+        for key in ("harms", "protects")
+    )
     train, held = halves(cohort)
     rows = []
-    for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")), ("attention", sf.SurvivalFusion(**ATTENTION))):
+    for name, model in (
+        ("anchored", sf.SurvivalFusion(anchor_bags="mean")),
+        ("attention", sf.SurvivalFusion(**ATTENTION)),
+    ):
         explanation = explain(model.fit(cohort, train), cohort, held)
         scores, kinds, bag = [], [], cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
@@ -135,35 +197,80 @@ def planted_composition(out: Path) -> list[dict[str, Any]]:
             kinds.append(tissue[bag.rows(patient)])
         score, kind = np.concatenate(scores), np.concatenate(kinds)
         either = (kind == harms) | (kind == protects)
-        row = {"model": name, "harms against protects": roc_auc_score(kind[either] == harms, score[either])}
-        row |= {"harms against all": roc_auc_score(kind == harms, score), "protects against all": roc_auc_score(kind != protects, score)}
-        rows.append({key: value if key == "model" else round(float(value), 3) for key, value in row.items()})
+        row = {
+            "model": name,
+            "harms against protects": roc_auc_score(
+                kind[either] == harms, score[either]
+            ),
+        }
+        row |= {
+            "harms against all": roc_auc_score(kind == harms, score),
+            "protects against all": roc_auc_score(kind != protects, score),
+        }
+        rows.append(
+            {
+                key: value if key == "model" else round(float(value), 3)
+                for key, value in row.items()
+            }
+        )
     return rows
 
 
 def planted_genes(out: Path) -> list[dict[str, Any]]:
     """AUROC of |weight| for the genes of the planted modules, and the precision of the top 50, by five training halves."""
-    cohort, folder = cohort_of(out, "genes-600", patients=600, signal="additive", strength=1.5, tiles=20, tile_dim=16, genes=5000, event_rate=0.6, seed=9)
+    cohort, folder = cohort_of(
+        out,
+        "genes-600",
+        patients=600,
+        signal="additive",
+        strength=1.5,
+        tiles=20,
+        tile_dim=16,
+        genes=5000,
+        event_rate=0.6,
+        seed=9,
+    )
     said = json.loads((folder / "simulation.json").read_text())
     modules = {gene for genes in said["rna_factor_genes"].values() for gene in genes}
     aurocs, precisions = [], []
     for seed in range(5):
         train, _ = halves(cohort, seed)
-        model = sf.SurvivalFusion(modalities=("clinical", "expression")).fit(cohort, train)
+        model = sf.SurvivalFusion(modalities=("clinical", "expression")).fit(
+            cohort, train
+        )
         genes = explain(model, cohort, train[:50]).genes
         inside = genes["gene"].isin(modules).to_numpy()
         aurocs.append(roc_auc_score(inside, genes["weight"].abs()))
         top = genes["weight"].abs().to_numpy().argsort()[::-1][:50]
         precisions.append(inside[top].mean())
     return [
-        {"what": "auroc", "mean": mean_interval(np.array(aurocs)), "genes in modules": len(modules)},
-        {"what": "precision of the top 50", "mean": mean_interval(np.array(precisions)), "chance": round(len(modules) / 5000, 3)},
+        {
+            "what": "auroc",
+            "mean": mean_interval(np.array(aurocs)),
+            "genes in modules": len(modules),
+        },
+        {
+            "what": "precision of the top 50",
+            "mean": mean_interval(np.array(precisions)),
+            "chance": round(len(modules) / 5000, 3),
+        },
     ]
 
 
 def interaction(out: Path) -> list[dict[str, Any]]:
     """Interaction signal (slides with expression): share of variance of each term with its interval."""
-    cohort, _ = cohort_of(out, "interaction-1000", patients=1000, signal="interaction", strength=1.5, tiles=60, tile_dim=32, genes=300, event_rate=0.6, seed=11)
+    cohort, _ = cohort_of(
+        out,
+        "interaction-1000",
+        patients=1000,
+        signal="interaction",
+        strength=1.5,
+        tiles=60,
+        tile_dim=32,
+        genes=300,
+        event_rate=0.6,
+        seed=11,
+    )
     train, held = halves(cohort)
     rows = []
     for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")),):
@@ -176,7 +283,16 @@ def null(out: Path) -> list[dict[str, Any]]:
     """Null cohorts: the share of variance and the agreement of every term, and what a reader is told of it."""
     rows = []
     for seed in range(5):
-        cohort, _ = cohort_of(out, f"null-{seed}", patients=200, signal="none", tiles=60, tile_dim=32, genes=300, seed=20 + seed)
+        cohort, _ = cohort_of(
+            out,
+            f"null-{seed}",
+            patients=200,
+            signal="none",
+            tiles=60,
+            tile_dim=32,
+            genes=300,
+            seed=20 + seed,
+        )
         rows += judged(cohort, sf.SurvivalFusion(anchor_bags="mean"), seed)
     return rows
 
@@ -187,7 +303,9 @@ def permuted(out: Path) -> list[dict[str, Any]]:
     rows = []
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(cohort.outcome))
-        shuffled = cohort.with_outcome(cohort.outcome.iloc[order].set_axis(cohort.outcome.index))
+        shuffled = cohort.with_outcome(
+            cohort.outcome.iloc[order].set_axis(cohort.outcome.index)
+        )
         rows += judged(shuffled, sf.SurvivalFusion(anchor_bags="mean"), seed)
     return rows
 
@@ -200,26 +318,72 @@ def judged(cohort: Cohort, model: sf.SurvivalFusion, seed: int) -> list[dict[str
     rows = []
     for row in explanation.shares.itertuples():
         known = ("term", row.term) in found.index
-        agreement = found.loc[("term", row.term)] if known else {"agreement": np.nan, "status": "not used by half models"}
-        rows.append({"seed": seed, "term": row.term, "share": round(row.share, 3), "agreement": round(float(agreement["agreement"]), 2), "status": agreement["status"]})
-    return [{"sd of the log-risk": round(float(np.std(explanation.prediction.log_risk)), 3), **row} for row in rows]
+        agreement = (
+            found.loc[("term", row.term)]
+            if known
+            else {"agreement": np.nan, "status": "not used by half models"}
+        )
+        rows.append(
+            {
+                "seed": seed,
+                "term": row.term,
+                "share": round(row.share, 3),
+                "agreement": round(float(agreement["agreement"]), 2),
+                "status": agreement["status"],
+            }
+        )
+    return [
+        {
+            "sd of the log-risk": round(
+                float(np.std(explanation.prediction.log_risk)), 3
+            ),
+            **row,
+        }
+        for row in rows
+    ]
 
 
 def random_network(out: Path) -> list[dict[str, Any]]:
     """A network that was not trained: correlation of its tile maps and gene weights with the trained one's."""
-    cohort, _ = cohort_of(out, "additive-300", patients=300, signal="additive", strength=1.5, tiles=300, tile_dim=64, genes=500, event_rate=0.5, seed=3)
+    cohort, _ = cohort_of(
+        out,
+        "additive-300",
+        patients=300,
+        signal="additive",
+        strength=1.5,
+        tiles=300,
+        tile_dim=64,
+        genes=500,
+        event_rate=0.5,
+        seed=3,
+    )
     train, held = halves(cohort)
     trained = explain(sf.SurvivalFusion(**ATTENTION).fit(cohort, train), cohort, held)
-    real = {patient: tiles["tile_risk"].to_numpy() for patient, tiles in tile_tables(trained.explained, "slides")}
+    real = {
+        patient: tiles["tile_risk"].to_numpy()
+        for patient, tiles in tile_tables(trained.explained, "slides")
+    }
     means = []
     for seed in range(5):
-        untrained = sf.SurvivalFusion(**{**ATTENTION, "epochs": 1, "learning_rate": 1e-12, "seed": 100 + seed}).fit(cohort, train)
+        untrained = sf.SurvivalFusion(
+            **{**ATTENTION, "epochs": 1, "learning_rate": 1e-12, "seed": 100 + seed}
+        ).fit(cohort, train)
         other = explain(untrained, cohort, held)
         rhos = []
         for patient, tiles in tile_tables(other.explained, "slides"):
-            rhos.append(pd.Series(real[patient]).corr(tiles["tile_risk"].reset_index(drop=True), method="spearman"))
+            rhos.append(
+                pd.Series(real[patient]).corr(
+                    tiles["tile_risk"].reset_index(drop=True), method="spearman"
+                )
+            )
         means.append(float(np.nanmean(rhos)))
-    return [{"network": "untrained, mean of five", "spearman": round(float(np.mean(means)), 3), "each": [round(m, 3) for m in means]}]
+    return [
+        {
+            "network": "untrained, mean of five",
+            "spearman": round(float(np.mean(means)), 3),
+            "each": [round(m, 3) for m in means],
+        }
+    ]
 
 
 def real(out: Path) -> list[dict[str, Any]]:
@@ -233,7 +397,15 @@ def real(out: Path) -> list[dict[str, Any]]:
         explanation = explain(model, cohort)
         shares = explanation.shares.set_index("term")["share"].round(3).to_dict()
         difference = explanation.largest_difference
-        rows.append({"cohort": name, "fit_s": round(fitted - start, 1), "explain_s": round(time.perf_counter() - fitted, 1), "largest difference": difference, "shares": shares})
+        rows.append(
+            {
+                "cohort": name,
+                "fit_s": round(fitted - start, 1),
+                "explain_s": round(time.perf_counter() - fitted, 1),
+                "largest difference": difference,
+                "shares": shares,
+            }
+        )
     return rows
 
 
@@ -261,7 +433,9 @@ def main() -> None:
         start = time.perf_counter()
         rows = SECTIONS[name](arguments.out)
         seconds = round(time.perf_counter() - start, 1)
-        (arguments.out / f"{name}.json").write_text(json.dumps({"rows": rows, "seconds": seconds}, indent=1))
+        (arguments.out / f"{name}.json").write_text(
+            json.dumps({"rows": rows, "seconds": seconds}, indent=1)
+        )
         print(f"== {name} ({seconds} s)", *rows, sep="\n", flush=True)
 
 

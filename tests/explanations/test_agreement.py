@@ -24,7 +24,7 @@ from survfuse.explanations.agreement import (
     usual_halves,
     with_agreement,
 )
-from survfuse.explanations.comparisons import compare_terms
+from survfuse.explanations.compare_halves import compare_terms
 from survfuse.explanations.half_models import Pair, draw_halves, fitted_pairs
 
 

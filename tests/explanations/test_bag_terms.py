@@ -15,7 +15,7 @@ from survfuse.estimator import SurvivalFusion
 from survfuse.estimators.stack_terms import TermRisks
 from survfuse.explanations import bag_terms
 from survfuse.explanations.bag_terms import BagTerm
-from survfuse.explanations.tiles import slides_of, tiles
+from survfuse.explanations.tile_tables import slides_of, tiles
 
 
 @pytest.fixture(scope="module")

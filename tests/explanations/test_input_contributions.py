@@ -19,7 +19,7 @@ from survfuse._errors import ConfigError, InputError
 from survfuse.decomposition import Readings, Reference, decompose
 from survfuse.explanations import explain
 from survfuse.explanations import input_contributions as module
-from survfuse.explanations.columns import variables
+from survfuse.explanations.column_contributions import variables
 from survfuse.explanations.explained import Explained
 from survfuse.explanations.input_contributions import (
     input_contributions,

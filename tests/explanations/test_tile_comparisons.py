@@ -14,7 +14,7 @@ from survfuse.explanations.tile_comparisons import (
     common_clusters,
     compare_tiles,
 )
-from survfuse.explanations.tiles import tiles
+from survfuse.explanations.tile_tables import tiles
 
 
 @cache

@@ -62,13 +62,13 @@ def _damaged(path: Path | str) -> dict[str, str]:
     damaged: dict[str, str] = {}
     for name, section in spec.bag_sections().items():
         if section.packed is not None:
-            found = _damaged_in(sources.path(section.packed))
+            reasons = _damaged_in(sources.path(section.packed))
         else:
-            found = {}
+            reasons = {}
             files = match_files(name, section, sources)
             for (slide, patient, _), reason in refused_files(files, section).items():
-                found[patient] = f"slide {slide!r} of patient {patient!r}: {reason}"
-        damaged |= found
+                reasons[patient] = f"slide {slide!r} of patient {patient!r}: {reason}"
+        damaged |= reasons
     return {one: why for one, why in damaged.items() if one not in spec.exclude}
 
 

@@ -11,8 +11,8 @@ from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 from survfuse.decomposition.parts import Part, Product
 from survfuse.decomposition.readings import Readings, Term
 from survfuse.decomposition.rectified import RectifiedSum
-from survfuse.decomposition.reference import Reference
 from survfuse.decomposition.sampled import Sampled
+from survfuse.decomposition.training_reference import Reference
 
 __all__ = [
     "Agreement",

@@ -10,7 +10,7 @@ import numpy as np
 from survfuse._types import FloatArray
 from survfuse.decomposition.parts import Effects, Part
 from survfuse.decomposition.readings import Readings, Term
-from survfuse.decomposition.reference import Reference
+from survfuse.decomposition.training_reference import Reference
 
 
 @dataclass(frozen=True, eq=False)

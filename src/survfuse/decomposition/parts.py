@@ -10,7 +10,7 @@ import numpy as np
 
 from survfuse._types import FloatArray
 from survfuse.decomposition.readings import Readings, Term, subsets
-from survfuse.decomposition.reference import Reference
+from survfuse.decomposition.training_reference import Reference
 
 Effects = dict[Term, FloatArray]
 """Value (patients,) of each term of a part."""

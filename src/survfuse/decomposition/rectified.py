@@ -10,7 +10,7 @@ import numpy as np
 from survfuse._types import FloatArray
 from survfuse.decomposition.parts import Effects, Part
 from survfuse.decomposition.readings import Readings, Term, differences, subsets
-from survfuse.decomposition.reference import Reference
+from survfuse.decomposition.training_reference import Reference
 
 MOST_MODALITIES = 3
 """The sums of two modalities of 500 patients are 250,000 a unit; those of three do not fit."""

@@ -10,7 +10,7 @@ import numpy as np
 from survfuse._types import FloatArray, IntArray
 from survfuse.decomposition.parts import Effects, Part
 from survfuse.decomposition.readings import Readings, Term, differences, subsets
-from survfuse.decomposition.reference import Reference
+from survfuse.decomposition.training_reference import Reference
 
 DRAWS, SEED = 200, 0
 ROWS = 16_384

@@ -16,7 +16,7 @@ from survfuse.config import FitConfig
 from survfuse.decomposition.measured_agreement import LEVELS, Agreement, AgreementRow
 from survfuse.estimator import SurvivalFusion
 from survfuse.estimators.base import make_estimator
-from survfuse.explanations.comparisons import (
+from survfuse.explanations.compare_halves import (
     Key,
     compare_columns,
     compare_genes,

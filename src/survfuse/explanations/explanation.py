@@ -15,18 +15,18 @@ from survfuse._errors import InputError, listed
 from survfuse.cohort.cohort import Cohort
 from survfuse.estimator import Prediction, SurvivalFusion
 from survfuse.explanations.agreement_tables import agreement_frame, check_frame
-from survfuse.explanations.columns import hazard_ratios, variables
+from survfuse.explanations.cluster_contributions import clusters
+from survfuse.explanations.column_contributions import hazard_ratios, variables
 from survfuse.explanations.excluded import alone, excluded
 from survfuse.explanations.explained import FLAT, Explained, is_flat
 from survfuse.explanations.figures import plot_terms
 from survfuse.explanations.gene_sets import gene_sets, in_gene_sets
-from survfuse.explanations.genes import genes, genes_of
+from survfuse.explanations.gene_weights import genes, genes_of
 from survfuse.explanations.logits import logits
 from survfuse.explanations.points import cloglog, points
 from survfuse.explanations.shares import shares
 from survfuse.explanations.summary_html import summary_html
 from survfuse.explanations.terms import error_frame, spread_frame, term_frame
-from survfuse.explanations.tile_clusters import clusters
 from survfuse.explanations.tile_gallery import (
     EXAMPLES,
     PICTURE_PX,
@@ -35,7 +35,7 @@ from survfuse.explanations.tile_gallery import (
     extreme_tiles,
     tile_pictures,
 )
-from survfuse.explanations.tiles import slides_of, tiles
+from survfuse.explanations.tile_tables import slides_of, tiles
 
 
 class Explanation:
@@ -141,17 +141,17 @@ class Explanation:
 
     @cached_property
     def variables(self) -> pd.DataFrame:
-        """Contribution of each column of each table; see `explanations.columns`."""
+        """Contribution of each column of each table; see `explanations.column_contributions`."""
         return variables(self.explained)
 
     @cached_property
     def hazard_ratios(self) -> pd.DataFrame:
-        """Hazard ratio of each column in its own unit; see `explanations.columns`."""
+        """Hazard ratio of each column in its own unit; see `explanations.column_contributions`."""
         return hazard_ratios(self.explained)
 
     @cached_property
     def genes(self) -> pd.DataFrame:
-        """Weight of each gene; see `explanations.genes`."""
+        """Weight of each gene; see `explanations.gene_weights`."""
         return genes(self.explained)
 
     @cached_property
@@ -160,7 +160,7 @@ class Explanation:
         return gene_sets(self.explained)
 
     def genes_of(self, patient: str) -> pd.DataFrame:
-        """Contribution of each gene to a patient's log-risk; see `explanations.genes`."""
+        """Contribution of each gene to a patient's log-risk; see `explanations.gene_weights`."""
         return genes_of(self.explained, patient)
 
     def in_gene_sets(self, path: Path | str) -> pd.DataFrame:
@@ -179,7 +179,7 @@ class Explanation:
         *,
         term: str | None = None,
     ) -> pd.DataFrame:
-        """Risk and contribution of each tile of a patient; see `explanations.tiles`."""
+        """Risk and contribution of each tile of a patient; see `explanations.tile_tables`."""
         return tiles(self.explained, patient, modality, term=term)
 
     def slides(
@@ -189,7 +189,7 @@ class Explanation:
         *,
         term: str | None = None,
     ) -> pd.DataFrame:
-        """Contribution of each slide of a patient, the largest first; see `explanations.tiles`."""
+        """Contribution of each slide of a patient; see `explanations.tile_tables`."""
         return slides_of(self.explained, patient, modality, term=term)
 
     def tile_examples(

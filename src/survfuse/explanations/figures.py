@@ -61,7 +61,7 @@ def plot_terms(
     ax.axhline(len(own) - 0.5, color=RULE, lw=0.8)
     ax.set_xlabel("change of the log-risk")
     title = f"Patient {patient}"
-    if not judged_terms(explanation):
+    if not terms_by_agreement(explanation):
         title += "\nagreement not measured"
     elif grey.intersection(own.index):
         title += "\ngrey: does not reproduce"
@@ -78,7 +78,7 @@ def _colour(value: float, grey: bool) -> str:
     return RAISES if value > 0 else LOWERS
 
 
-def judged_terms(explanation: Explanation) -> dict[str, dict[str, Any]]:
+def terms_by_agreement(explanation: Explanation) -> dict[str, dict[str, Any]]:
     """What was measured of the agreement of each term; empty where nothing was.
 
     Returns
@@ -95,5 +95,5 @@ def grey_terms(explanation: Explanation) -> set[str]:
     """Terms that models of other patients would not give; all where no term is to be read."""
     if is_flat(explanation.explained.fitted):
         return set(explanation.terms.columns[1:])
-    judged = judged_terms(explanation)
-    return {name for name, row in judged.items() if row["status"] == "grey"}
+    agreements = terms_by_agreement(explanation)
+    return {name for name, row in agreements.items() if row["status"] == "grey"}

@@ -14,7 +14,7 @@ from survfuse.cohort.gene_choice import read_gmt
 from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.estimators.network_parts import NetworkParts
 from survfuse.explanations.explained import Explained
-from survfuse.explanations.genes import gene_contributions, matrices
+from survfuse.explanations.gene_weights import gene_contributions, matrices
 from survfuse.explanations.input_contributions import (
     input_contributions,
     read_contributions,

@@ -14,10 +14,10 @@ from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.config import FitConfig
 from survfuse.decomposition.coefficients import Products, compared
-from survfuse.explanations.comparisons import Compared, modalities_of
+from survfuse.explanations.compare_halves import Compared, modalities_of
 from survfuse.explanations.explained import Explained
 from survfuse.explanations.half_models import Pair
-from survfuse.explanations.tiles import tile_tables
+from survfuse.explanations.tile_tables import tile_tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +60,12 @@ def common_clusters(
     config: FitConfig,
 ) -> dict[str, CommonClusters]:
     """Clusters of the tiles of each bag of a cohort that the configuration reads."""
-    found = {}
+    by_bag = {}
     for name in config.inputs.modalities or cohort.modalities:
         data = cohort.modalities.get(name)
         if isinstance(data, BagData) and data.patients:
-            found[name] = CommonClusters.of(data, config)
-    return found
+            by_bag[name] = CommonClusters.of(data, config)
+    return by_bag
 
 
 def compare_tiles(
@@ -86,8 +86,8 @@ def compare_tiles(
         yield ("tiles", modality, ""), _of_maps(first, second)
         data = pair.first.cohort.modalities[modality]
         assert isinstance(data, BagData)
-        found = _of_clusters(first, second, data, clusters[modality])
-        yield ("clusters", modality, ""), found
+        agreement = _of_clusters(first, second, data, clusters[modality])
+        yield ("clusters", modality, ""), agreement
 
 
 def _tile_risks(explained: Explained, modality: str) -> dict[str, FloatArray]:

@@ -16,9 +16,9 @@ from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import SlideImage, images_of
 from survfuse.cohort.spec import SlidesSpec
 from survfuse.explanations.bag_terms import TILES_AT_ONCE, bag_name
+from survfuse.explanations.cluster_contributions import NO_CLUSTERS
 from survfuse.explanations.explained import Explained
-from survfuse.explanations.tile_clusters import NO_CLUSTERS
-from survfuse.explanations.tiles import TileIndex, tiles
+from survfuse.explanations.tile_tables import TileIndex, tiles
 from survfuse.readers.bag_files import Slide
 from survfuse.survival.argument_checks import as_whole
 

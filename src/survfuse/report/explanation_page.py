@@ -14,7 +14,7 @@ from markupsafe import Markup
 from survfuse._errors import SurvfuseError
 from survfuse._storage import write_text
 from survfuse.explanations import Explanation
-from survfuse.explanations.figures import grey_terms, judged_terms, signed
+from survfuse.explanations.figures import grey_terms, signed, terms_by_agreement
 from survfuse.report.wording import environment
 from survfuse.results.explanation_folder import PAGE
 from survfuse.results.run_tables import plain_records
@@ -71,7 +71,7 @@ def render(
         excluded=_rows(explanation, "excluded"),
         clusters=clusters,
         cluster_agreement=_cluster_agreement(explanation),
-        judged=judged_terms(explanation),
+        judged=terms_by_agreement(explanation),
         grey=grey_terms(explanation),
         most=MOST_PATIENTS,
         most_notes=MOST_NOTES,
@@ -108,11 +108,13 @@ def cluster_rows(
         summed = weighted.groupby("cluster")[["share", "risk"]].sum()
         summed["risk"] /= summed["share"]
         summed["share"] /= rows["patient_id"].nunique()
-        found = plain_records(summed.sort_values("risk", ascending=False).reset_index())
-        for row in found:
-            shown = pictures.get(row["cluster"], [])
-            row["pictures"] = [b64encode(one).decode() for one in shown]
-        bags[str(bag)] = found
+        records = plain_records(
+            summed.sort_values("risk", ascending=False).reset_index()
+        )
+        for row in records:
+            images = pictures.get(row["cluster"], [])
+            row["pictures"] = [b64encode(one).decode() for one in images]
+        bags[str(bag)] = records
     return bags
 
 

@@ -40,8 +40,8 @@ def uses(
     """
     if record is None:
         return None
-    found = list(agreement)
-    by_term = {row["name"]: row for row in found if row["level"] == "term"}
+    compared = list(agreement)
+    by_term = {row["name"]: row for row in compared if row["level"] == "term"}
     by_share = {row["term"]: row for row in shares}
     terms = []
     for name in dict.fromkeys([*by_share, *by_term]):
@@ -49,7 +49,7 @@ def uses(
         share, row = by_share.get(name, nothing), by_term.get(name)
         terms.append({**share, "name": name.replace("*", " × "), "agreement": row})
     parts = []
-    for row in found:
+    for row in compared:
         if row["level"] in PARTS:
             name = f"{PARTS[row['level']]} {row['modality']}".strip()
             parts.append({"name": name, "agreement": row})

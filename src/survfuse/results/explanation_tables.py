@@ -83,16 +83,9 @@ def write_tables(
     written = Written()
     makers = _makers(explanation, horizons)
     if tiles:
-        columns = {table.name: table.columns for table in TABLES}["tiles"]
-        path = folder / "tiles.parquet"
-        result = write_tiles(explanation.explained, path, columns, step)
-        written.notes.extend(result.notes)
-        if result.rows:
-            written.rows["tiles"] = result.rows
-        if result.reasons or not result.rows:
-            written.left_out["tiles"] = "; ".join(result.reasons) or NOTHING
-        if len(result.clusters):
-            makers["clusters"] = lambda: result.clusters
+        clusters = _write_tiles(explanation, folder, written, step)
+        if len(clusters):
+            makers["clusters"] = lambda: clusters
     else:
         written.left_out["tiles"] = NOT_ASKED
     for table in TABLES:
@@ -110,6 +103,24 @@ def write_tables(
         else:
             written.left_out[table.name] = WHY_EMPTY.get(table.name, NOTHING)
     return written
+
+
+def _write_tiles(
+    explanation: Explanation,
+    folder: Path,
+    written: Written,
+    step: Step,
+) -> pd.DataFrame:
+    """Write a row for each tile; the clusters that are found on the way."""
+    (table,) = (table for table in TABLES if table.name == "tiles")
+    path = folder / "tiles.parquet"
+    result = write_tiles(explanation.explained, path, table.columns, step)
+    written.notes.extend(result.notes)
+    if result.rows:
+        written.rows["tiles"] = result.rows
+    if result.reasons or not result.rows:
+        written.left_out["tiles"] = "; ".join(result.reasons) or NOTHING
+    return result.clusters
 
 
 def terms_table(explanation: Explanation) -> pd.DataFrame:

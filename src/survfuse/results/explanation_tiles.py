@@ -13,9 +13,9 @@ from pyarrow import parquet
 
 from survfuse._errors import SurvfuseError
 from survfuse.explanations.bag_terms import bags
+from survfuse.explanations.cluster_contributions import cluster_rows
 from survfuse.explanations.explained import Explained
-from survfuse.explanations.tile_clusters import cluster_rows
-from survfuse.explanations.tiles import tile_tables
+from survfuse.explanations.tile_tables import tile_tables
 
 ROWS = 65_536
 """Tiles in a row group of Parquet, which are held in memory until they are written."""

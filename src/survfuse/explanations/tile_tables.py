@@ -53,7 +53,7 @@ def tiles(
         - `contribution`: share times tile_risk, of each pooling that the term depends on; with
           `presence` and `remainder` (see below) it adds up to the term.
         - `removal`: exact change of the term without the tile; NaN where a note says why.
-        - `cluster`: see :mod:`survfuse.explanations.tile_clusters`; not known without clusters.
+        - `cluster`: see `explanations.cluster_contributions`; not known without clusters.
 
         ``frame.attrs`` has `patient_id, modality, term, value` (of the term), `presence` (the
         term had the patient the mean reading of the training patients who have the bag),

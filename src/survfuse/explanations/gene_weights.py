@@ -18,7 +18,11 @@ from survfuse._types import FloatArray, IntArray
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.cohort.transform_inputs import in_blocks
-from survfuse.explanations.columns import NOT_ATTRIBUTED, PRESENCE, ROUNDING
+from survfuse.explanations.column_contributions import (
+    NOT_ATTRIBUTED,
+    PRESENCE,
+    ROUNDING,
+)
 from survfuse.explanations.explained import Explained
 from survfuse.explanations.input_contributions import (
     input_contributions,

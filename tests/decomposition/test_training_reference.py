@@ -6,7 +6,7 @@ import pytest
 from brute_force import random_readings
 from survfuse._errors import InputError
 from survfuse.decomposition import Readings, Reference
-from survfuse.decomposition.reference import MOST_PATIENTS
+from survfuse.decomposition.training_reference import MOST_PATIENTS
 
 WIDTHS = {"a": 3, "b": 2}
 

@@ -13,8 +13,8 @@ from survfuse._errors import InputError
 from survfuse.cohort import Cohort
 from survfuse.cohort.tile_clusters import fit_clusters
 from survfuse.estimator import SurvivalFusion
-from survfuse.explanations.tile_clusters import COLUMNS, cluster_rows, clusters
-from survfuse.explanations.tiles import tile_tables
+from survfuse.explanations.cluster_contributions import COLUMNS, cluster_rows, clusters
+from survfuse.explanations.tile_tables import tile_tables
 
 
 @pytest.fixture(scope="module")

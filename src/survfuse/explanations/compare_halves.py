@@ -11,8 +11,12 @@ import pandas as pd
 from survfuse.cohort.modalities import ExpressionData, ModalityData
 from survfuse.decomposition.coefficients import Products, compared, kuncheva
 from survfuse.decomposition.readings import CONSTANT
-from survfuse.explanations.columns import NOT_ATTRIBUTED, PRESENCE, variables
-from survfuse.explanations.genes import genes
+from survfuse.explanations.column_contributions import (
+    NOT_ATTRIBUTED,
+    PRESENCE,
+    variables,
+)
+from survfuse.explanations.gene_weights import genes
 from survfuse.explanations.half_models import Pair
 from survfuse.explanations.terms import term_frame
 

@@ -16,8 +16,8 @@ from survfuse._errors import InputError
 from survfuse.cohort import transform_inputs
 from survfuse.datasets import simulate, tcga_luad
 from survfuse.explanations import Explanation, explain
-from survfuse.explanations import genes as module
-from survfuse.explanations.genes import gene_contributions
+from survfuse.explanations import gene_weights as module
+from survfuse.explanations.gene_weights import gene_contributions
 
 WAYS = (
     "components",

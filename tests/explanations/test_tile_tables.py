@@ -16,7 +16,7 @@ from survfuse._types import AnyArray
 from survfuse.cohort import Cohort
 from survfuse.estimator import SurvivalFusion
 from survfuse.explanations import Explanation, bag_terms
-from survfuse.explanations.tiles import tile_sums, tile_tables
+from survfuse.explanations.tile_tables import tile_sums, tile_tables
 
 Fitted = Callable[[str], tuple[SurvivalFusion, Explanation]]
 REMOVABLE = sorted({*MODELS} - {"coattention"})

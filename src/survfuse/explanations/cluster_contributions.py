@@ -8,7 +8,7 @@ import pandas as pd
 from survfuse._errors import InputError
 from survfuse.explanations.bag_terms import BagTerm, bags
 from survfuse.explanations.explained import Explained
-from survfuse.explanations.tiles import tile_tables
+from survfuse.explanations.tile_tables import tile_tables
 
 NO_CLUSTERS = (
     "this model holds no clusters of tiles (it was written by an older version, or is a model of a "
@@ -57,7 +57,7 @@ def clusters(explained: Explained) -> pd.DataFrame:
 
 
 def cluster_rows(patient: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Sum a patient's tiles (:func:`survfuse.explanations.tiles.tiles`) over clusters.
+    """Sum a patient's tiles (:func:`survfuse.explanations.tile_tables.tiles`) over clusters.
 
     Returns
     -------

@@ -10,8 +10,8 @@ import pytest
 
 from halved import pair_of_halves
 from survfuse.decomposition.coefficients import compared
-from survfuse.explanations import comparisons
-from survfuse.explanations.comparisons import (
+from survfuse.explanations import compare_halves
+from survfuse.explanations.compare_halves import (
     TOP,
     compare_columns,
     compare_genes,
@@ -49,7 +49,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, name: str, *tables: pd.DataFrame) -> 
     """Let the two models show these tables."""
     pair = pair_of_halves()
     by_model = dict(zip(map(id, pair.both), tables, strict=True))
-    monkeypatch.setattr(comparisons, name, lambda explained: by_model[id(explained)])
+    monkeypatch.setattr(compare_halves, name, lambda explained: by_model[id(explained)])
 
 
 def contributions(age: np.ndarray, stage: np.ndarray | None) -> pd.DataFrame:
@@ -158,8 +158,8 @@ def test_there_is_no_list_where_none_can_be_compared(
 def test_genes_are_asked_for_only_where_there_are_some(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(comparisons, "modalities_of", lambda pair, kind: [])
-    monkeypatch.setattr(comparisons, "genes", lambda explained: pytest.fail("asked"))
+    monkeypatch.setattr(compare_halves, "modalities_of", lambda pair, kind: [])
+    monkeypatch.setattr(compare_halves, "genes", lambda explained: pytest.fail("asked"))
     assert list(compare_genes(pair_of_halves(), defaultdict(dict))) == []
 
 
