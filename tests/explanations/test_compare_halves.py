@@ -34,7 +34,7 @@ def test_the_prediction_and_each_term_are_compared_over_patients() -> None:
     assert found["term", "", "slides"] == pytest.approx(expected)
 
 
-def test_a_term_that_one_model_lacks_is_0_there() -> None:
+def test_a_term_that_one_model_lacks_is_not_compared() -> None:
     first, second = pair_of_halves().both
     effects = {
         term: own for term, own in second.terms.effects.items() if term != ("slides",)
@@ -42,7 +42,17 @@ def test_a_term_that_one_model_lacks_is_0_there() -> None:
     without = replace(second, terms=replace(second.terms, effects=effects))
     for pair in (Pair(first, without), Pair(without, first)):
         found = dict(compare_terms(pair))
-        assert found["term", "", "slides"] == 0
+        assert found["term", "", "slides"] is None
+
+
+def test_a_model_that_gives_everyone_one_risk_agrees_with_no_other() -> None:
+    first, second = pair_of_halves().both
+    flat = replace(
+        second,
+        prediction=replace(second.prediction, log_risk=np.ones(len(second.ids))),
+    )
+    for pair, value in ((Pair(first, flat), 0.0), (Pair(flat, flat), None)):
+        assert dict(compare_terms(pair))["prediction", "", "log-risk"] == value
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, name: str, *tables: pd.DataFrame) -> None:
@@ -77,14 +87,14 @@ def test_columns_are_compared_one_by_one_and_together(
     found = dict(compare_columns(pair))
     own = compared(age, other)
     assert found["column", "clinical", "age"] == pytest.approx(own.correlation)
-    assert found["column", "clinical", "stage"] == 0
+    assert found["column", "clinical", "stage"] is None
     alone = compared(stage, 0 * stage)
     together = found["columns", "clinical", ""]
     assert together == pytest.approx((own + alone).correlation)
     assert len(found) == 3  # what belongs to no column is left out
 
 
-def test_a_column_that_few_patients_have_is_0_by_the_model_without_it(
+def test_a_column_that_few_patients_have_is_not_compared_with_a_model_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pair = pair_of_halves()
@@ -94,7 +104,7 @@ def test_a_column_that_few_patients_have_is_0_by_the_model_without_it(
     shown(monkeypatch, "variables", few, few[few["column"] != "(log) CEA"])
     found = dict(compare_columns(pair))
     assert found["column", "clinical", "age"] == pytest.approx(1)
-    assert found["column", "clinical", "(log) CEA"] == 0
+    assert found["column", "clinical", "(log) CEA"] is None
 
 
 def weights(values: dict[str, float]) -> pd.DataFrame:

@@ -44,11 +44,9 @@ class Products:
 
     @property
     def correlation(self) -> float | None:
-        """The agreement; 0 where one explanation is constant, None where both are."""
-        if self.first == self.second == 0:
-            return None
+        """The agreement; None where an explanation is constant, so that nothing is compared."""
         if 0 in (self.first, self.second):
-            return 0.0
+            return None
         return float(np.clip(self.shared / math.sqrt(self.first * self.second), -1, 1))
 
 

@@ -40,11 +40,11 @@ class AgreementRow:
     name : str
         Of the term or column; empty where it is about all of them.
     value : float or None
-        Mean over splits; None where no model uses it.
+        Mean over splits; None where no two half models use it.
     low, high : float or None
         Smallest and largest of a split.
     splits : int
-        Splits that gave a number.
+        Splits on which both models use it.
     """
 
     level: str

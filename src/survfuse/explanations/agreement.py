@@ -49,7 +49,7 @@ def measure_agreement(
 
     Each split holds out a fifth of the patients, fits the configuration on each half of the
     others, and explains those held out by both models. The agreement of two explanations is their
-    correlation, averaged over splits; 0 where one model alone uses a term.
+    correlation, averaged over the splits on which both models use what is compared.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def sentence(value: float | None, what: str) -> str:
     Parameters
     ----------
     value : float or None
-        Agreement of two cohorts of the size of this one; None where no model uses it.
+        Agreement of two cohorts of the size of this one; None where nothing was compared.
     what : str
         What is compared, in the plural.
 
@@ -75,7 +75,7 @@ def sentence(value: float | None, what: str) -> str:
     'another cohort of this size would give other genes'
     """
     if value is None:
-        return "not used"
+        return "no two half models use it, so that nothing could be compared"
     likeness = {"grey": "other", "partly": "similar", "reproduces": "nearly the same"}
     return f"another cohort of this size would give {likeness[status(value)]} {what}"
 

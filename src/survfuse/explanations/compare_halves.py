@@ -33,7 +33,11 @@ def compare_terms(pair: Pair) -> Compared:
     """Compare the log-risk, and each of its terms."""
     first, second = (term_frame(one) for one in pair.both)
     risks = (one.prediction.log_risk for one in pair.both)
-    yield ("prediction", "", "log-risk"), compared(*risks).correlation
+    whole = compared(*risks)
+    # A model that gives everyone one risk agrees with no other.
+    alone = 0.0 if whole.first or whole.second else None
+    known = whole.correlation
+    yield ("prediction", "", "log-risk"), alone if known is None else known
     zeros = np.zeros(len(first))
     names = dict.fromkeys([*first.columns, *second.columns])
     for name in names:
