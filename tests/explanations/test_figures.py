@@ -45,7 +45,10 @@ def test_colour_says_the_sign_and_grey_what_does_not_reproduce() -> None:
     for name, (width, colour) in bars.items():
         expected = RAISES if width > 0 else LOWERS
         assert colour == (UNSURE if name == "expression" else expected)
-    assert title == "Patient 003\ngrey: does not reproduce"
+    assert (
+        title
+        == "Patient 003\ngrey: does not reproduce\nnot known whether it reproduces: slides"
+    )
 
 
 def test_an_axis_of_its_own_is_made_where_none_is_given(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from survfuse.decomposition.readings import CONSTANT
 from survfuse.explanations.explained import is_flat
@@ -60,16 +63,28 @@ def plot_terms(
     ax.axvline(0, color=INK, lw=0.8)
     ax.axhline(len(own) - 0.5, color=RULE, lw=0.8)
     ax.set_xlabel("change of the log-risk")
-    title = f"Patient {patient}"
-    if not terms_by_agreement(explanation):
-        title += "\nagreement not measured"
-    elif grey.intersection(own.index):
-        title += "\ngrey: does not reproduce"
-    ax.set_title(title, loc="left", fontsize=10)
+    lines = [f"Patient {patient}", *_warnings(explanation, own.index)]
+    ax.set_title("\n".join(lines), loc="left", fontsize=10)
     ax.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     return ax
+
+
+def _warnings(explanation: Explanation, terms: Iterable[str]) -> list[str]:
+    """What is to be doubted of these terms."""
+    agreements = terms_by_agreement(explanation)
+    if not agreements:
+        return ["agreement not measured"]
+    warnings, unknown = [], []
+    for name in terms:
+        if pd.isna(agreements.get(name, {}).get("agreement")):
+            unknown.append(name.replace("*", " × "))
+    if grey_terms(explanation).intersection(terms):
+        warnings.append("grey: does not reproduce")
+    if unknown:
+        warnings.append(f"not known whether it reproduces: {', '.join(unknown)}")
+    return warnings
 
 
 def _colour(value: float, grey: bool) -> str:
