@@ -10,12 +10,18 @@ from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 
 
 def test_splits_are_averaged_and_those_without_a_number_left_out() -> None:
-    row = AgreementRow.of(("term", "", "a"), [0.1, None, 0.9])
+    row = AgreementRow.of(("term", "", "a"), [0.1, None, 0.9], 3)
     assert (row.value, row.low, row.high, row.splits) == (0.5, 0.1, 0.9, 2)
-    nothing = AgreementRow.of(("term", "", "a"), [None, None])
+    nothing = AgreementRow.of(("term", "", "a"), [None, None], 2)
     assert (nothing.value, nothing.low, nothing.high, nothing.splits) == (None,) * 3 + (
         0,
     )
+
+
+def test_nothing_is_said_of_what_few_splits_compare() -> None:
+    few = AgreementRow.of(("term", "", "a"), [0.6, None], 4)
+    assert (few.value, few.low, few.high, few.splits) == (None, None, None, 1)
+    assert AgreementRow.of(("term", "", "a"), [0.6, 0.4], 4).value == 0.5
 
 
 def measured(**fields: Any) -> Agreement:

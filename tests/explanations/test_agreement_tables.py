@@ -45,7 +45,7 @@ def test_sentences() -> None:
         sentence(0.2, "genes") == "another cohort of this size would give other genes"
     )
     assert sentence(0.9, "genes").endswith("would give nearly the same genes")
-    assert sentence(None, "genes").startswith("no two half models use it")
+    assert sentence(None, "genes").startswith("too few half models use it")
 
 
 def test_a_row_is_judged_by_what_is_expected_of_whole_cohorts() -> None:
@@ -74,7 +74,7 @@ def test_the_check_greys_what_does_not_reproduce() -> None:
     assert check["reason"].tolist() == [
         "agreement of halves 0.70, 0.85 expected at this size: another cohort of this size would "
         "give nearly the same values of this term",
-        "no two half models use it",
+        "too few half models use it",
         "agreement of halves 0.10, 0.22 expected at this size: another cohort of this size would "
         "give other weights of genes",
         "agreement of halves 0.10: another cohort of this size would give other genes",

@@ -73,7 +73,7 @@ def test_what_does_not_reproduce_is_grey_and_said() -> None:
     assert "another cohort of this size would give other values of this term" in html
     assert html.count('<td class="r grey">') == 24
     assert re.search(
-        r"slides</span></th>.*?<td>no two half models use it, [^<]*</td></tr>", html
+        r"slides</span></th>.*?<td>too few half models use it, [^<]*</td></tr>", html
     )
     assert "Grey terms do not reproduce." in html
 

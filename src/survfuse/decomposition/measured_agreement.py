@@ -40,7 +40,7 @@ class AgreementRow:
     name : str
         Of the term or column; empty where it is about all of them.
     value : float or None
-        Mean over splits; None where no two half models use it.
+        Mean over splits; None where the models of fewer than half of them use it.
     low, high : float or None
         Smallest and largest of a split.
     splits : int
@@ -60,9 +60,15 @@ class AgreementRow:
         cls,
         key: tuple[str, str, str],
         splits: Sequence[float | None],
+        count: int,
     ) -> AgreementRow:
-        """Average what each split gave; `key` is level, modality and name."""
+        """Average what each split gave; `key` is level, modality and name.
+
+        Nothing is said of what fewer than half of all `count` splits compare.
+        """
         values = [one for one in splits if one is not None]
+        if 2 * len(values) < count:
+            return cls(*key, None, None, None, len(values))
         value = sum(values) / len(values) if values else None
         low, high = (min(values), max(values)) if values else (None, None)
         return cls(*key, value, low, high, len(values))

@@ -114,7 +114,7 @@ def measure_agreement(
         raise NotComputableError(
             f"agreement: no model of half the patients could be fitted: {reasons[0]}",
         )
-    rows = [AgreementRow.of(key, values) for key, values in of_splits.items()]
+    rows = [AgreementRow.of(key, values, fitted) for key, values in of_splits.items()]
     rows.sort(key=lambda row: LEVELS.index(row.level))
     shares = {}
     for name, counts in selected.items():

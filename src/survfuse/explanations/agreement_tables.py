@@ -75,7 +75,7 @@ def sentence(value: float | None, what: str) -> str:
     'another cohort of this size would give other genes'
     """
     if value is None:
-        return "no two half models use it, so that nothing could be compared"
+        return "too few half models use it, so that nothing could be compared"
     likeness = {"grey": "other", "partly": "similar", "reproduces": "nearly the same"}
     return f"another cohort of this size would give {likeness[status(value)]} {what}"
 
@@ -204,7 +204,7 @@ def _passed(row: Mapping[Hashable, Any]) -> str:
 def _reason(row: Mapping[Hashable, Any]) -> str:
     """Numbers and words of a row of :func:`agreement_frame`."""
     if row["status"] == "not used":
-        return "no two half models use it"
+        return "too few half models use it"
     text = f"agreement of halves {row['agreement']:.2f}"
     if pd.notna(row["expected"]):
         text += f", {row['expected']:.2f} expected at this size"
