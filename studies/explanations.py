@@ -35,6 +35,20 @@ ATTENTION = {
     "selection": "last",
     "calibration": "breslow",
 }
+SLIDE_MODELS: dict[str, dict[str, Any]] = {
+    "anchored": {"anchor_bags": "mean"},
+    "attention": ATTENTION,
+}
+ADDITIVE = {
+    "patients": 300,
+    "signal": "additive",
+    "strength": 1.5,
+    "tiles": 300,
+    "tile_dim": 64,
+    "genes": 500,
+    "event_rate": 0.5,
+    "seed": 3,
+}
 TUMOUR, IMMUNE = 0, 1
 LEFT = 0.05
 """Smallest share of the weight that deletion leaves."""
@@ -67,18 +81,7 @@ def deletion(out: Path) -> list[dict[str, Any]]:
 
     The log-risk is recomputed without the removed tiles; the gap is its mean over shares of tiles removed.
     """
-    cohort, _ = cohort_of(
-        out,
-        "additive-300",
-        patients=300,
-        signal="additive",
-        strength=1.5,
-        tiles=300,
-        tile_dim=64,
-        genes=500,
-        event_rate=0.5,
-        seed=3,
-    )
+    cohort, _ = cohort_of(out, "additive-300", **ADDITIVE)
     train, held = halves(cohort)
     model = sf.SurvivalFusion(**ATTENTION).fit(cohort, train)
     explanation = explain(model, cohort, held)
@@ -138,11 +141,9 @@ def planted_slides(out: Path) -> list[dict[str, Any]]:
     factors = [name for name in truth if name.startswith("slide_factor")]
     train, held = halves(cohort)
     rows = []
-    for name, model in (
-        ("anchored", sf.SurvivalFusion(anchor_bags="mean")),
-        ("attention", sf.SurvivalFusion(**ATTENTION)),
-    ):
-        explanation = explain(model.fit(cohort, train), cohort, held)
+    for name, parameters in SLIDE_MODELS.items():
+        model = sf.SurvivalFusion(**parameters).fit(cohort, train)
+        explanation = explain(model, cohort, held)
         means: dict[int, list[float]] = {TUMOUR: [], IMMUNE: []}
         bag = cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
@@ -186,11 +187,9 @@ def planted_composition(out: Path) -> list[dict[str, Any]]:
     )
     train, held = halves(cohort)
     rows = []
-    for name, model in (
-        ("anchored", sf.SurvivalFusion(anchor_bags="mean")),
-        ("attention", sf.SurvivalFusion(**ATTENTION)),
-    ):
-        explanation = explain(model.fit(cohort, train), cohort, held)
+    for name, parameters in SLIDE_MODELS.items():
+        model = sf.SurvivalFusion(**parameters).fit(cohort, train)
+        explanation = explain(model, cohort, held)
         scores, kinds, bag = [], [], cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
             scores.append(tiles["tile_risk"].to_numpy())
@@ -345,18 +344,7 @@ def judged(cohort: Cohort, model: sf.SurvivalFusion, seed: int) -> list[dict[str
 
 def random_network(out: Path) -> list[dict[str, Any]]:
     """A network that was not trained: correlation of its tile maps and gene weights with the trained one's."""
-    cohort, _ = cohort_of(
-        out,
-        "additive-300",
-        patients=300,
-        signal="additive",
-        strength=1.5,
-        tiles=300,
-        tile_dim=64,
-        genes=500,
-        event_rate=0.5,
-        seed=3,
-    )
+    cohort, _ = cohort_of(out, "additive-300", **ADDITIVE)
     train, held = halves(cohort)
     trained = explain(sf.SurvivalFusion(**ATTENTION).fit(cohort, train), cohort, held)
     real = {
