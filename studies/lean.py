@@ -32,7 +32,7 @@ from survfuse.evaluation.cells import Cells, Watcher
 from survfuse.evaluation.crossval import splits_of
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.model_sizes import Size
-from survfuse.report.formatting import number
+from survfuse.figures.formatting import number
 from survfuse.tuning.search import describe_searches
 
 LETTERS, SMALLEST = 4, 5  # of a family's name, and its genes

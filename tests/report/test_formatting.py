@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from survfuse.report import formatting, names, wording
+from survfuse.figures import formatting
+from survfuse.report import names, wording
 
 
 def test_examples_in_the_documentation_hold() -> None:

@@ -11,8 +11,8 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import CLINICAL, add_performance, learning_curve
 from report.reading import Page, read
+from survfuse import figures
 from survfuse._errors import InputError
-from survfuse.report import figures
 from survfuse.report.learning_section import learning_curve as grouped
 from survfuse.report.learning_section import learning_curve_says
 from survfuse.results import Result

@@ -18,8 +18,8 @@ from report.performed import add_performance
 from report.reading import Page, read
 from running import fails_with
 from survfuse._errors import InputError
+from survfuse.figures.formatting import interval, number
 from survfuse.report import write_report
-from survfuse.report.formatting import interval, number
 from survfuse.report.report_tables import SCHEMA
 from survfuse.report.wording import SECTIONS
 

@@ -10,7 +10,7 @@ import pytest
 
 from report.conftest import Builder, edit
 from report.performed import add_performance, performance
-from survfuse.report import figures
+from survfuse import figures
 from survfuse.report.drawing import draw_figures
 from survfuse.report.report_tables import compute_tables
 from survfuse.results import Result

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from report.conftest import Builder
-from survfuse.report.prognosis import compute, observed_at
 from survfuse.results import Result
+from survfuse.results.prognosis import compute, observed_at
 from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.groups import log_rank
 

@@ -11,7 +11,7 @@ from report.conftest import Builder, build_run, edit
 from report.performed import estimate
 from report.reading import Page, read
 from survfuse._storage import read_json, write_json
-from survfuse.report.figures import weights
+from survfuse.figures import weights
 from survfuse.report.report_tables import compute_tables
 from survfuse.report.term_facts import of_terms
 from survfuse.results import Result

@@ -14,7 +14,7 @@ from survfuse.evaluation.folds import Fold
 from survfuse.evaluation.missing_inputs import Losses, nothing_left
 from survfuse.evaluation.ranking import concordance
 from survfuse.evaluation.training_variance import chance_share
-from survfuse.results.run_tables import INTACT
+from survfuse.figures.formatting import INTACT
 from survfuse.results.schema import EstimateRecord, Robustness
 from survfuse.survival.estimate import Estimate
 

@@ -25,6 +25,7 @@ from survfuse.explanations.gene_weights import genes, genes_of
 from survfuse.explanations.logits import logits
 from survfuse.explanations.points import cloglog, points
 from survfuse.explanations.shares import shares
+from survfuse.explanations.slide_maps import slide_maps
 from survfuse.explanations.summary_html import summary_html
 from survfuse.explanations.terms import error_frame, spread_frame, term_frame
 from survfuse.explanations.tile_gallery import (
@@ -36,6 +37,7 @@ from survfuse.explanations.tile_gallery import (
     tile_pictures,
 )
 from survfuse.explanations.tile_tables import slides_of, tiles
+from survfuse.maps import SlideMap
 
 
 class Explanation:
@@ -211,6 +213,14 @@ class Explanation:
     ) -> pd.DataFrame:
         """Tiles of a patient with the highest and lowest risk; see `explanations.tile_gallery`."""
         return extreme_tiles(self.explained, patient, modality, term=term, count=count)
+
+    def slide_maps(
+        self,
+        patient: str,
+        modality: str | None = None,
+    ) -> dict[str, SlideMap]:
+        """Maps of the slides of a patient, by slide; see `explanations.slide_maps`."""
+        return slide_maps(self, patient, modality)
 
     def tile_pictures(self, examples: pd.DataFrame) -> list[bytes]:
         """Pixels of example tiles as PNG; see `explanations.tile_gallery`."""

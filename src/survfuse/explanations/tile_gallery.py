@@ -148,7 +148,7 @@ def tile_pictures(
     for _, rows in numbered.groupby("slide", sort=False):
         slide = _slide(cohort, name, rows)
         slides[slide.slide_id] = slide
-    images = {image.slide_id: image for image in _images(cohort, name)}
+    images = {image.slide_id: image for image in images_of_bag(cohort, name)}
     pictures: dict[int, bytes] = {}
     for slide_id, slide in slides.items():
         if slide_id not in images:
@@ -175,7 +175,7 @@ def cluster_pictures(
     InputError
         As :func:`tile_pictures`, before any tile is read.
     """
-    _images(explained.cohort, bag_name(explained, modality))
+    images_of_bag(explained.cohort, bag_name(explained, modality))
     examples = cluster_examples(explained, modality, count=count)
     pictures: dict[int, list[bytes]] = {}
     read = tile_pictures(explained.cohort, examples, side=side)
@@ -276,7 +276,7 @@ def _slide(
     return by_id[slide_id]
 
 
-def _images(cohort: Cohort, modality: str) -> tuple[SlideImage, ...]:
+def images_of_bag(cohort: Cohort, modality: str) -> tuple[SlideImage, ...]:
     """Images of the slides of a bag."""
     section = cohort.spec.sections().get(modality)
     if not isinstance(section, SlidesSpec) or section.table is None:

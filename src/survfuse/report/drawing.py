@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from survfuse.report import figures
+from survfuse import figures
 from survfuse.report.report_tables import Tables
 from survfuse.results.term_weights import without_effect
 

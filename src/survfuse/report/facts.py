@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from survfuse._errors import listed
+from survfuse.figures.formatting import count, duration
 from survfuse.report.explanation_section import uses
-from survfuse.report.formatting import count, duration
 from survfuse.report.learning_section import learning_curve
 from survfuse.report.names import D_CALIBRATION, DELTA, family_title, metric, order
 from survfuse.report.report_tables import CONCORDANCES, Tables

@@ -9,7 +9,7 @@ from functools import cache
 from survfuse.evaluation import scoring
 from survfuse.evaluation.assessment import cards
 from survfuse.evaluation.metric_registry import FAMILIES, HIGHER, OTHER, RANKING
-from survfuse.report.formatting import duration
+from survfuse.figures.formatting import duration
 
 DELTA = scoring.DELTA
 D_CALIBRATION = "d_calibration"

@@ -9,10 +9,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from survfuse import figures
 from survfuse._errors import InputError
 from survfuse._places import disk_errors, try_file
 from survfuse._storage import read_json, write_json, write_text
-from survfuse.report import figures
 from survfuse.report.drawing import draw_figures
 from survfuse.report.facts import increments_verdict, of_page, tripod_items
 from survfuse.report.names import metric

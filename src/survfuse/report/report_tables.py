@@ -10,9 +10,8 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
-from survfuse.report import prognosis
 from survfuse.report.names import order
-from survfuse.results import Result, run_tables, schema, term_weights
+from survfuse.results import Result, prognosis, run_tables, schema, term_weights
 from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import Number, Text, frame
 

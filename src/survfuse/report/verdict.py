@@ -8,11 +8,10 @@ from typing import Any
 import pandas as pd
 
 from survfuse._storage import sha256_file
-from survfuse.report.formatting import bounded, known, loss
+from survfuse.figures.formatting import INTACT, bounded, known, loss
 from survfuse.report.names import DELTA
 from survfuse.report.report_tables import CONCORDANCES, Tables
 from survfuse.report.wording import load_verdicts, render, sentence
-from survfuse.results.run_tables import INTACT
 from survfuse.results.schema import CheckRecord
 
 STATUSES = ("failed", "warning", "ok", "not applicable")

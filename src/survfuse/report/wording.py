@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from survfuse._errors import listed
 from survfuse._yaml import parse_yaml
-from survfuse.report import formatting
+from survfuse.figures import formatting
 
 NOT_RECORDED = "not recorded by this run"
 

@@ -8,10 +8,10 @@ from typing import Any, get_type_hints
 import numpy as np
 import pandas as pd
 
+from survfuse.figures.formatting import INTACT
 from survfuse.results import schema
 from survfuse.results.schema import Number, Performance, Text, frame
 
-INTACT = "intact"
 CHOSEN_ON_TRAINING = "epoch chosen on training patients"
 CHOSEN_ON_TEST = "epoch chosen on the scored patients"
 # Table by key of the file, for keys that hold a list of rows.

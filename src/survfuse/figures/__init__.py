@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from survfuse.report.figures.calibration_figures import (
+from survfuse.figures.calibration_figures import (
     grouped_calibration,
     smooth_calibration,
 )
-from survfuse.report.figures.cohort_figures import MOST_PATTERNS, patterns, times
-from survfuse.report.figures.curve_figures import decision, risk_groups, time_curves
-from survfuse.report.figures.interval_figures import (
+from survfuse.figures.cohort_figures import MOST_PATTERNS, patterns, times
+from survfuse.figures.curve_figures import decision, risk_groups, time_curves
+from survfuse.figures.interval_figures import (
     MOST_LEVELS,
     forest,
     increments,
     robustness,
     subgroups,
 )
-from survfuse.report.figures.learning_figure import learning_curve
-from survfuse.report.figures.weight_figures import weights
+from survfuse.figures.learning_figure import learning_curve
+from survfuse.figures.weight_figures import weights
 
 __all__ = [
     "MOST_LEVELS",

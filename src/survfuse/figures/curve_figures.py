@@ -10,7 +10,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from survfuse.report.figures.plotting import (
+from survfuse.figures.formatting import (
+    TimeAxis,
+    count,
+    duration,
+    label,
+    number,
+    percent,
+    plain,
+    plural,
+)
+from survfuse.figures.plotting import (
     BLUE,
     GREY,
     INK,
@@ -26,16 +36,6 @@ from survfuse.report.figures.plotting import (
     numbers,
     percent_axes,
     records,
-)
-from survfuse.report.formatting import (
-    TimeAxis,
-    count,
-    duration,
-    label,
-    number,
-    percent,
-    plain,
-    plural,
 )
 
 NULL_MODEL = "km"

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from survfuse.report.figures.plotting import BLUE, INK, MUTED, draw, records
-from survfuse.report.formatting import bounded, interval, label, number
+from survfuse.figures.formatting import bounded, interval, label, number
+from survfuse.figures.plotting import BLUE, INK, MUTED, draw, records
 
 WIDTH, ROW, REST = 5.0, 0.34, 1.05  # inches
 SIZE = 10.5  # of the text, which phones show smaller

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from report.conftest import Builder
-from survfuse.report import figures
+from survfuse import figures
 from survfuse.report.drawing import draw_figures
 from survfuse.report.report_tables import compute_tables
 from survfuse.results import Result

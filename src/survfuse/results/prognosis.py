@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from survfuse.report.formatting import TimeAxis, duration
+from survfuse.figures.formatting import TimeAxis, duration
 from survfuse.results import Result
 from survfuse.survival.curves import KaplanMeierTable, kaplan_meier_table
 from survfuse.survival.groups import log_rank

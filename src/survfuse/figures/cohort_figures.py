@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from survfuse.report.figures.plotting import BLUE, GREY, RULE, WIDTH, draw, records
-from survfuse.report.formatting import TimeAxis, count, label, plain
+from survfuse.figures.formatting import TimeAxis, count, label, plain
+from survfuse.figures.plotting import BLUE, GREY, RULE, WIDTH, draw, records
 
 MOST_PATTERNS = 12
 

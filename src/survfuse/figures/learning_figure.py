@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from survfuse.report.figures.interval_figures import spoken
-from survfuse.report.figures.plotting import (
+from survfuse.figures.formatting import count, label
+from survfuse.figures.interval_figures import spoken
+from survfuse.figures.plotting import (
     LOOKS,
     MUTED,
     Look,
@@ -20,7 +21,6 @@ from survfuse.report.figures.plotting import (
     numbers,
     records,
 )
-from survfuse.report.formatting import count, label
 
 SIZE = (5.5, 3.6)  # inches; small enough for a phone
 SMALLEST_GAP = 0.07  # between labels of curves, share of the axis

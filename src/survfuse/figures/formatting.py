@@ -18,6 +18,7 @@ STEPS = {
     "years": (0.25, 0.5, 1, 2, 5, 10, 20),
 }
 MOST_TICKS = 9
+INTACT = "intact"
 GROUPS_OF_LOSS = {
     "removed": "A modality removed",
     "only": "One modality alone",

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from survfuse.report.figures.plotting import (
+from survfuse.figures.formatting import count, duration, label, percent
+from survfuse.figures.plotting import (
     BLUE,
     LOOKS,
     MUTED,
@@ -21,7 +22,6 @@ from survfuse.report.figures.plotting import (
     percent_axes,
     records,
 )
-from survfuse.report.formatting import count, duration, label, percent
 
 MOST_PANELS = 4
 

@@ -12,7 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from survfuse.report.figures.plotting import (
+from survfuse.figures.formatting import (
+    GROUPS_OF_LOSS,
+    INTACT,
+    bounded,
+    count,
+    interval,
+    known,
+    label,
+    loss,
+    number,
+    plain,
+)
+from survfuse.figures.plotting import (
     BLUE,
     LOOKS,
     MUTED,
@@ -23,18 +35,6 @@ from survfuse.report.figures.plotting import (
     numbers,
     records,
 )
-from survfuse.report.formatting import (
-    GROUPS_OF_LOSS,
-    bounded,
-    count,
-    interval,
-    known,
-    label,
-    loss,
-    number,
-    plain,
-)
-from survfuse.results.run_tables import INTACT
 
 EVERYONE = "everyone"
 MOST_LEVELS = 60

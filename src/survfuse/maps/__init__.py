@@ -1,0 +1,9 @@
+"""Maps of slides: scores of tiles, where the tiles lie."""
+
+from __future__ import annotations
+
+from survfuse.maps.lattice import Lattice
+from survfuse.maps.scores import Score
+from survfuse.maps.slide_map import SlideMap, TilePlaces
+
+__all__ = ["Lattice", "Score", "SlideMap", "TilePlaces"]

@@ -1,0 +1,75 @@
+"""Colours of maps: symmetric about 0, told apart by colour-blind people, grey where in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from survfuse._types import ByteArray, FloatArray
+from survfuse.maps.scores import Score
+
+BLUE_ORANGE = (
+    (0x0B, 0x3C, 0x6F),
+    (0x4F, 0x97, 0xC8),
+    (0xF4, 0xF1, 0xEA),
+    (0xE8, 0x8B, 0x3A),
+    (0x8A, 0x34, 0x06),
+)
+"""From lowering the risk to raising it; its middle is light."""
+WHITE_PURPLE = ((0xF6, 0xF2, 0xF9), (0x9A, 0x72, 0xB5), (0x3B, 0x0F, 0x55))
+GREYS = ((0x3C, 0x44, 0x4B), (0xF0, 0xF1, 0xF2), (0x3C, 0x44, 0x4B))
+"""Of diverging scores that do not reproduce: size is seen, direction is not."""
+LIGHT_GREYS = ((0xF6, 0xF6, 0xF6), (0x3C, 0x44, 0x4B))
+CATEGORIES = (
+    (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E), (0x2C, 0xA0, 0x6A), (0xC4, 0x3C, 0x5C),
+    (0x94, 0x67, 0xBD), (0x8C, 0x56, 0x4B), (0xE3, 0x9A, 0xC8), (0x5F, 0x6C, 0x7B),
+    (0xBC, 0xBD, 0x22), (0x17, 0xBE, 0xCF), (0x0B, 0x3C, 0x6F), (0xF2, 0xC1, 0x4E),
+)  # fmt: skip
+"""Of clusters, by number; they repeat where there are more."""
+
+
+def colours(score: Score, image: FloatArray, alpha: float = 1.0) -> ByteArray:
+    """Colour an image of a score.
+
+    Parameters
+    ----------
+    score : Score
+    image : array, (rows, columns)
+        NaN is transparent.
+    alpha : float
+        Opacity of the rest, 0 to 1.
+
+    Returns
+    -------
+    array of uint8, (rows, columns, 4)
+        RGBA.
+    """
+    there = np.isfinite(image)
+    shown = np.where(there, image, score.centre)
+    if score.kind == "categories":
+        table = np.array(CATEGORIES, np.float64)
+        rgb: FloatArray = table[shown.astype(np.int64) % len(table)]
+    else:
+        share = (shown - score.centre) / score.limit
+        if score.kind == "diverging":
+            share = (share + 1) / 2
+        rgb = _between(palette(score), share.clip(0, 1))
+    opaque = np.where(there, np.rint(255 * alpha), 0)[..., None]
+    return np.concatenate([np.rint(rgb), opaque], axis=-1).astype(np.uint8)
+
+
+def palette(score: Score) -> Sequence[tuple[int, int, int]]:
+    """Colours of a score, evenly spaced from its lowest to its highest value."""
+    if score.kind == "categories":
+        return CATEGORIES
+    if score.kind == "diverging":
+        return GREYS if score.grey else BLUE_ORANGE
+    return LIGHT_GREYS if score.grey else WHITE_PURPLE
+
+
+def _between(stops: Sequence[tuple[int, int, int]], share: FloatArray) -> FloatArray:
+    """Colours at shares of the way from the first to the last of some colours."""
+    places = np.linspace(0, 1, len(stops))
+    channels = [np.interp(share, places, channel) for channel in np.array(stops).T]
+    return np.stack(channels, axis=-1)
