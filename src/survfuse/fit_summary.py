@@ -21,9 +21,9 @@ from survfuse.survival.degrees_of_freedom import (
     events_per_effective,
 )
 
-
 MOST_STEPS = 200
 """Of the Kaplan–Meier curve that a fit keeps."""
+
 
 def learned_from(
     cohort: Cohort,
@@ -69,7 +69,9 @@ def learned_from(
     }
 
 
-def kaplan_meier_of(time: FloatArray, event: BoolArray) -> dict[str, list[float | None]]:
+def kaplan_meier_of(
+    time: FloatArray, event: BoolArray
+) -> dict[str, list[float | None]]:
     """Kaplan–Meier curve of the training patients, in plain values for a fit's summary.
 
     Parameters
@@ -84,7 +86,9 @@ def kaplan_meier_of(time: FloatArray, event: BoolArray) -> dict[str, list[float 
     """
     table = kaplan_meier_table(time, event)
     count = len(table.time)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_STEPS)).round().astype(int))
+    chosen = np.unique(
+        np.linspace(0, count - 1, min(count, MOST_STEPS)).round().astype(int)
+    )
     curve: dict[str, list[float | None]] = {}
     for name in ("time", "survival", "low", "high"):
         values = np.asarray(getattr(table, name), np.float64)[chosen].tolist()

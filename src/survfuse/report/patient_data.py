@@ -64,7 +64,9 @@ def _remarks(explanation: Explanation, patient: str, modality: str) -> list[str]
     report = explanation.explained.prepared.report
     own = report[(report["patient_id"] == patient) & (report["modality"] == modality)]
     said: dict[str, str] = {}
-    for feature, kind, detail in own[["feature", "kind", "detail"]].itertuples(index=False):
+    for feature, kind, detail in own[["feature", "kind", "detail"]].itertuples(
+        index=False
+    ):
         said[feature] = f"{feature}: {detail}" if feature else f"{kind}: {detail}"
     for column in _missing(explanation, patient, modality):
         said.setdefault(column, f"{column}: missing")
@@ -76,4 +78,6 @@ def _missing(explanation: Explanation, patient: str, modality: str) -> list[str]
     table: pd.DataFrame = explanation.variables
     own = table[(table["patient_id"] == patient) & (table["modality"] == modality)]
     unknown = own[~own["known"].astype(bool)]
-    return [name for name in unknown["column"] if name not in (PRESENCE, NOT_ATTRIBUTED)]
+    return [
+        name for name in unknown["column"] if name not in (PRESENCE, NOT_ATTRIBUTED)
+    ]

@@ -74,7 +74,9 @@ def icons(share: float, text: str) -> Markup:
     for number in range(ICONS):
         row, column = divmod(number, 20)
         kind = "event" if number < filled else "free"
-        parts.append(f'<circle class="{kind}" cx="{8 + 16 * column}" cy="{8 + 16 * row}" r="5.5"/>')
+        parts.append(
+            f'<circle class="{kind}" cx="{8 + 16 * column}" cy="{8 + 16 * row}" r="5.5"/>'
+        )
     return _svg("icons", (320.0, 80.0), text, parts)
 
 
@@ -143,7 +145,10 @@ def _points(frame: _Frame, time: FloatArray, share: FloatArray) -> list[str]:
     corners = [f"{frame.x(time[0]):.1f} {frame.y(share[0]):.1f}"]
     for place in range(1, len(time)):
         x = frame.x(time[place])
-        corners += [f"{x:.1f} {frame.y(share[place - 1]):.1f}", f"{x:.1f} {frame.y(share[place]):.1f}"]
+        corners += [
+            f"{x:.1f} {frame.y(share[place - 1]):.1f}",
+            f"{x:.1f} {frame.y(share[place]):.1f}",
+        ]
     return corners
 
 
@@ -155,7 +160,9 @@ def _at(risk: float | None) -> str:
     return "not known" if risk is None else percent(risk)
 
 
-def _svg(kind: str, size: tuple[float, float], text: str, parts: Sequence[str]) -> Markup:
+def _svg(
+    kind: str, size: tuple[float, float], text: str, parts: Sequence[str]
+) -> Markup:
     width, height = size
     return Markup(
         f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}" role="img" '

@@ -56,7 +56,8 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
                 "contribution": float(contribution),
                 "ratio": ratios.get((modality, column, str(value)))
                 or ratios.get((modality, column, ""), ""),
-                "grey": (modality, column) in grey or modality in grey_terms(explanation),
+                "grey": (modality, column) in grey
+                or modality in grey_terms(explanation),
             },
         )
     rows.sort(key=lambda item: -abs(item["contribution"]))
@@ -114,7 +115,9 @@ def _sets(explanation: Explanation, modality: str, row: int) -> list[dict[str, A
         return []
     own = sets.of(row)
     order = np.argsort(-np.abs(own), kind="stable")[:MOST_SETS]
-    return [{"set": sets.names[place], "contribution": float(own[place])} for place in order]
+    return [
+        {"set": sets.names[place], "contribution": float(own[place])} for place in order
+    ]
 
 
 def _judged(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:

@@ -144,7 +144,9 @@ def outlook(
 def population_of(explanation: Explanation) -> Population:
     """Survival of the training patients; computed once for all pages."""
     explained = explanation.explained
-    found: Population = explained.computed.setdefault("population", _population(explained))
+    found: Population = explained.computed.setdefault(
+        "population", _population(explained)
+    )
     return found
 
 
@@ -167,7 +169,9 @@ def _population(explained: Explained) -> Population:
     mean = curves.survival.mean(axis=0)
     survival = np.concatenate([[1.0], mean, mean[-1:]])
     note = MEAN_CURVE.format(patients=len(background))
-    return Population(time, survival, None, None, "training patients (mean prediction)", note)
+    return Population(
+        time, survival, None, None, "training patients (mean prediction)", note
+    )
 
 
 def _steps(curves: SurvivalCurves) -> dict[str, FloatArray]:
@@ -215,5 +219,3 @@ def _bound(explanation: Explanation, log_risk: FloatArray) -> dict[str, Any] | N
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-

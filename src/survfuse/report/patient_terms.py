@@ -90,12 +90,16 @@ def _not_measured(explanation: Explanation) -> str:
 def _left_out(explanation: Explanation, row: int) -> list[dict[str, Any]]:
     """Terms without a part in any prediction, why, and what each would say alone."""
     alone, rows = explanation.alone, []
-    for term, reason in explanation.excluded[["term", "reason"]].itertuples(index=False):
+    for term, reason in explanation.excluded[["term", "reason"]].itertuples(
+        index=False
+    ):
         said = alone[term].iloc[row] if term in alone else None
         rows.append(
             {
                 "name": term,
-                "reason": str(reason).removeprefix("not used: ").replace(f"{term}: ", ""),
+                "reason": str(reason)
+                .removeprefix("not used: ")
+                .replace(f"{term}: ", ""),
                 "alone": None if pd.isna(said) else float(said),
             },
         )
