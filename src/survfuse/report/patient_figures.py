@@ -119,8 +119,9 @@ def _axes(frame: _Frame, unit: str) -> list[str]:
             f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{label}</text>'
         )
     middle = (LEFT + WIDTH - RIGHT) / 2
+    title = f"Time ({escape(axis.unit)})"
     parts.append(
-        f'<text x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">Time ({escape(axis.unit)})</text>'
+        f'<text x="{middle}" y="{HEIGHT - 5}" text-anchor="middle">{title}</text>'
     )
     return parts
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from survfuse.config import FitConfig
-from survfuse.estimators.base import ESTIMATORS, FUSIONS, NETWORK, estimator_name
+from survfuse.estimators.base import ESTIMATORS, NETWORK, estimator_name
 from survfuse.evaluation.versions import versions
 from survfuse.explanations import Explanation
 from survfuse.explanations.figures import terms_by_agreement
+from survfuse.models.fusion import FUSIONS
 
 
 def model_of(

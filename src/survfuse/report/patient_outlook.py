@@ -155,8 +155,11 @@ def _population(explained: Explained) -> Population:
     stored = explained.fitted.summary.get("kaplan_meier")
     name = "training patients (Kaplan–Meier)"
     if stored:
-        columns = {key: np.array(stored[key], float) for key in stored}
-        return Population(**columns, name=name)
+        time, survival, low, high = (
+            np.array(stored[key], np.float64)
+            for key in ("time", "survival", "low", "high")
+        )
+        return Population(time, survival, low, high, name)
     calibrator = explained.prediction.calibrator
     curve = getattr(calibrator, "survival", None)
     if isinstance(curve, StepFunction):
@@ -196,7 +199,7 @@ def _range_of_members(
     risks = []
     for member in members:
         own = decompose((member,), readings, explained.reference)
-        log_risk = np.sum([effect for effect in own.effects.values()], axis=0)
+        log_risk = np.sum(list(own.effects.values()), axis=0)
         curves = explained.prediction.calibrator.curves(log_risk)
         risks.append(float(1 - curves.at([horizon])[0, 0]))
     if np.isnan(risks).any():

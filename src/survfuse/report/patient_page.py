@@ -60,7 +60,12 @@ def patient_page(
     at = page_horizon(explanation) if horizon is None else float(horizon)
     facts = outlook(explanation, row, at)
     page = environment(autoescape=True)
-    page.filters |= {"signed": signed, "points": _points, "small": _small}
+    page.filters |= {
+        "signed": signed,
+        "points": _points,
+        "small": _small,
+        "capital": _capital,
+    }
     model = model_of(explanation, patient, record)
     return page.get_template("patient.html.j2").render(
         css=_style(),
@@ -100,6 +105,11 @@ def _small(value: float) -> str:
     if abs(value) >= 0.1 or value == 0:
         return signed(value)
     return f"{value:+.{1 - math.floor(math.log10(abs(value)))}f}".replace("-", "−")
+
+
+def _capital(text: str) -> str:
+    """A text with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def _style() -> Markup:

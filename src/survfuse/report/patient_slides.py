@@ -188,10 +188,10 @@ def _jpeg(picture: Any) -> str:
 
 
 def _with_pictures(tiles: pd.DataFrame, images: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    for row, image in zip(tiles.to_dict("records"), images, strict=False):
-        rows.append({**row, "picture": image})
-    return rows
+    records: Any = tiles.to_dict("records")
+    for row, image in zip(records, images, strict=False):
+        row["picture"] = image
+    return list(records)
 
 
 def _judged(explanation: Explanation, modality: str) -> Mapping[str, Any]:

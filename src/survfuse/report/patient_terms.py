@@ -36,9 +36,9 @@ def terms_of(
     row = explanation.explained.row(patient)
     terms = explanation.terms.iloc[row]
     points, why = points_of(explanation, horizon)
-    own = None if points is None else points.iloc[row]
+    own: Any = None if points is None else points.iloc[row]
     judged, grey = terms_by_agreement(explanation), grey_terms(explanation)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, value in terms.drop(CONSTANT).items():
         measured = judged.get(str(name)) or {}
         rows.append(
