@@ -58,6 +58,14 @@ def explain(
         bool,
         option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
     ] = False,
+    pages: Annotated[
+        bool,
+        option(
+            "Also write a page for each patient, in the folder pages; slides that the cohort names "
+            "are read for their pictures.",
+            "--pages",
+        ),
+    ] = False,
     force: Annotated[
         bool,
         option(
@@ -108,7 +116,7 @@ def explain(
                 step=step,
             )
         source = "of the training cohort" if reference is None else f"of {reference}"
-        record = _record(bundle, data.name, explanation, source)
+        record = _record(bundle, data.name, data.fingerprint(), explanation, source)
         record |= {
             "horizons": list(times),
             "tables": written.described(),
@@ -116,6 +124,14 @@ def explain(
             "notes": [*record["notes"], *written.notes],
             "damaged": damaged,
         }
+        if pages:
+            from survfuse.report.patient_files import write_pages
+
+            first = horizons[0] if horizons else None
+            with _progress(quiet) as step:
+                record["pages"] = write_pages(
+                    folder, explanation, record, horizon=first, step=step
+                )
         write_page(folder, explanation, record)
         write_record(folder, record)
     _print(target, explanation, written.left_out)
@@ -176,6 +192,7 @@ def _horizons(
 def _record(
     bundle: Path,
     cohort: str,
+    fingerprint: str,
     explanation: Any,
     source: str,
 ) -> dict[str, Any]:
@@ -193,6 +210,7 @@ def _record(
         "command": " ".join(["survfuse", *sys.argv[1:]]),
         "bundle": {"path": bundle, "sha256": sha256_file(bundle / "bundle.json")},
         "cohort": cohort,
+        "cohort_sha256": fingerprint,
         "unit": explanation.prediction.unit,
         "patients": len(explanation.patients),
         "reference": {"patients": explained.reference.patients, "from": source},

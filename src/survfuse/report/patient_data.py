@@ -43,7 +43,7 @@ def inputs_of(explanation: Explanation, patient: str) -> dict[str, Any]:
             outside = bool(prediction.drift.outside[name][row])
         rows.append(
             {
-                "name": name,
+                "name": explained.labels.modality(name),
                 "present": present,
                 "share": share,
                 "outside": outside,
@@ -63,13 +63,15 @@ def _remarks(explanation: Explanation, patient: str, modality: str) -> list[str]
     """What was missing, unknown or changed before the model read it."""
     report = explanation.explained.prepared.report
     own = report[(report["patient_id"] == patient) & (report["modality"] == modality)]
+    labels = explanation.explained.labels
     said: dict[str, str] = {}
     for feature, kind, detail in own[["feature", "kind", "detail"]].itertuples(
         index=False
     ):
-        said[feature] = f"{feature}: {detail}" if feature else f"{kind}: {detail}"
+        about = labels.column(modality, feature) if feature else kind
+        said[feature] = f"{about}: {detail}"
     for column in _missing(explanation, patient, modality):
-        said.setdefault(column, f"{column}: missing")
+        said.setdefault(column, f"{labels.column(modality, column)}: missing")
     return list(said.values())
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import SurvfuseError
-from survfuse.cohort.modalities import TableData
 from survfuse.explanations import Explanation
 from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
 from survfuse.explanations.figures import grey_terms
@@ -17,6 +16,8 @@ from survfuse.explanations.gene_sets import set_contributions
 from survfuse.explanations.gene_weights import DOMINATES, matrices
 
 MOST_COLUMNS, MOST_GENES, MOST_SETS = 14, 8, 6
+ROWS = {PRESENCE: "Having the data", NOT_ATTRIBUTED: "Not split by variables"}
+"""Rows that are no column, in words."""
 LEAST = 0.005
 """Of log-risk, below which what is left of a modality is not shown."""
 
@@ -39,25 +40,25 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
     table = explanation.variables
     own = table[table["patient_id"] == patient]
     ratios, why = _ratios(explanation)
-    grey = _grey_columns(explanation)
-    rows = []
+    grey, grey_ones = _grey_columns(explanation), grey_terms(explanation)
+    labels = explanation.explained.labels
+    rows: list[dict[str, Any]] = []
     for modality, column, value, known, contribution in own[
         ["modality", "column", "value", "known", "contribution"]
     ].itertuples(index=False):
         if column in (PRESENCE, NOT_ATTRIBUTED) and abs(contribution) < LEAST:
             continue
-        spec = _spec(explanation, modality, column)
+        cell = "" if pd.isna(value) else labels.cell(modality, column, value)
         rows.append(
             {
-                "modality": modality,
-                "label": getattr(spec, "label", "") or column,
-                "value": _written(value, spec),
+                "modality": labels.modality(modality),
+                "label": ROWS.get(column) or labels.column(modality, column),
+                "value": cell,
                 "known": bool(known),
                 "contribution": float(contribution),
                 "ratio": ratios.get((modality, column, str(value)))
                 or ratios.get((modality, column, ""), ""),
-                "grey": (modality, column) in grey
-                or modality in grey_terms(explanation),
+                "grey": (modality, column) in grey or modality in grey_ones,
             },
         )
     rows.sort(key=lambda item: -abs(item["contribution"]))
@@ -95,7 +96,7 @@ def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
         dominates = total > 0 and sizes.iloc[0] > DOMINATES * total
         found.append(
             {
-                "name": name,
+                "name": explained.labels.modality(name),
                 "genes": top.to_dict("records"),
                 "count": len(genes),
                 "rest": float(own["contribution"].sum() - top["contribution"].sum()),
@@ -154,27 +155,13 @@ def _ratios(explanation: Explanation) -> tuple[Mapping[tuple[str, str, str], str
 
 
 def _in_words(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """One ratio a column or level: per SD of numbers, per level, against the mean of categories."""
+    """One ratio a column or level: per SD of numbers, per level, or against the mean."""
     words = {}
     for modality, column, level, contrast, ratio in frame[
         ["modality", "column", "level", "contrast", "hazard_ratio"]
     ].itertuples(index=False):
         if contrast == "per unit" or (level and contrast != "against the mean"):
             continue
-        words[(modality, column, level)] = f"{ratio:.2f} {contrast}"
+        against = "" if contrast == "against the mean" else contrast.partition(" (")[0]
+        words[(modality, column, level)] = f"{ratio:.2f} {against}".strip()
     return words
-
-
-def _spec(explanation: Explanation, modality: str, column: str) -> Any:
-    """What the cohort file says of a column; None of a prior's risk and of rows that are none."""
-    data = explanation.explained.cohort.modalities.get(modality)
-    return data.columns.get(column) if isinstance(data, TableData) else None
-
-
-def _written(value: Any, spec: Any) -> str:
-    """A cell with the label that the cohort file gives it; empty where there is none."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    labels = getattr(spec, "labels", None) or {}
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return str(labels.get(str(value), labels.get(text, text)))

@@ -12,15 +12,15 @@ from survfuse._types import FloatArray
 from survfuse.decomposition import decompose
 from survfuse.evaluation.default_horizons import default_horizons
 from survfuse.explanations import Explanation
-from survfuse.explanations.explained import Explained
+from survfuse.explanations.explained import FLAT, Explained, is_flat
 from survfuse.survival.curves import StepFunction, SurvivalCurves
 
 GROUPS = ("low", "intermediate", "high")
 CENTRAL = 0.8
 """Share of such patients whose event lies inside the interval of times."""
 MEAN_CURVE = (
-    "mean of the curves predicted for {patients} training patients; the bundle does not hold their "
-    "Kaplan–Meier curve"
+    "mean of the curves predicted for {patients} {who}; the bundle, of an older version, does not "
+    "hold the Kaplan–Meier curve of the training patients"
 )
 
 
@@ -98,7 +98,8 @@ def outlook(
     dict
         `risk` at the horizon (None where `why_no_risk` says why), `members` (its range over the
         members of the model, or None), `population` and `average` (its risk), `curve` (times and
-        survival, or None), `time`, `time_low` and `time_high`, `bound`, `group`, `log_risk`.
+        survival, or None), `flat` (why nobody is ordered, or empty), `time`, `time_low` and
+        `time_high`, `bound`, `group`, `log_risk`.
     """
     prediction, calibrator = explanation.prediction, explanation.prediction.calibrator
     log_risk = prediction.log_risk[row : row + 1]
@@ -118,6 +119,7 @@ def outlook(
         "members": None,
         "time_low": None,
         "time_high": None,
+        "flat": FLAT if is_flat(explanation.explained.fitted) else "",
         "bound": _bound(explanation, log_risk),
     }
     if not calibrator.has_curves:
@@ -171,10 +173,11 @@ def _population(explained: Explained) -> Population:
     time = np.concatenate([[0.0], curves.times, [curves.last]])
     mean = curves.survival.mean(axis=0)
     survival = np.concatenate([[1.0], mean, mean[-1:]])
-    note = MEAN_CURVE.format(patients=len(background))
-    return Population(
-        time, survival, None, None, "training patients (mean prediction)", note
-    )
+    who = "training patients"
+    if explained.reference is not explained.fitted.reference:
+        who = "reference patients"  # other ones were given
+    note = MEAN_CURVE.format(patients=len(background), who=who)
+    return Population(time, survival, None, None, f"{who} (mean prediction)", note)
 
 
 def _steps(curves: SurvivalCurves) -> dict[str, FloatArray]:

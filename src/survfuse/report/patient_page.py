@@ -68,7 +68,7 @@ def patient_page(
     }
     model = model_of(explanation, patient, record)
     return page.get_template("patient.html.j2").render(
-        css=_style(),
+        css=page_style(),
         patient=patient,
         cohort=(record or {}).get("cohort") or explanation.explained.cohort.name,
         outlook=facts,
@@ -81,7 +81,7 @@ def patient_page(
         genes=genes_of(explanation, patient),
         bags=slides_of(explanation, patient, pictures=pictures),
         model=model,
-        notes=list(explanation.notes),
+        notes=[note for note in explanation.notes if note != facts["flat"]],
         bar=bar,
     )
 
@@ -112,7 +112,8 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _style() -> Markup:
+def page_style() -> Markup:
+    """Style sheet of the pages."""
     sheet = files("survfuse.report") / "templates" / "patient.css"
     return Markup(sheet.read_text(encoding="utf-8"))
 

@@ -50,18 +50,36 @@ def slides_of(
     explained = explanation.explained
     row, found = explained.row(patient), []
     for name in bags(explained):
-        facts = {"name": name, "why_nothing": ""}
+        facts: dict[str, Any] = {
+            "name": explained.labels.modality(name),
+            "why_nothing": "",
+        }
         if not explained.present(name)[row]:
-            facts["why_nothing"] = "this patient has no tiles"
-            found.append(facts)
+            found.append({**facts, "why_nothing": "this patient has no tiles"})
             continue
         try:
             frame = explanation.tiles(patient, name)
         except SurvfuseError as error:
-            found.append({**facts, "why_nothing": str(error).removeprefix(f"{name}: ")})
+            why = str(error).removeprefix(f"{name}: ")
+            maps = _maps_of_pairs(explanation, patient, name) if pictures else []
+            found.append({**facts, "why_nothing": why, "maps": maps})
             continue
         found.append({**facts, **_slides(explanation, patient, name, frame, pictures)})
     return found
+
+
+def _maps_of_pairs(
+    explanation: Explanation,
+    patient: str,
+    modality: str,
+) -> list[dict[str, Any]]:
+    """Maps of the interactions of a bag whose main effect the model leaves out."""
+    try:
+        maps = explanation.slide_maps(patient, modality)
+    except SurvfuseError:  # nobody knows where its tiles lie
+        return []
+    largest = sorted(maps.values(), key=lambda one: -one.tiles)[:MOST_SLIDES]
+    return [_map(one, next(iter(one.scores))) for one in largest if one.scores]
 
 
 def _slides(
@@ -124,14 +142,13 @@ def _maps(
         return [], LEFT_OUT
     try:
         maps = explanation.slide_maps(patient, modality)
-        return [_map(maps[slide_id]) for slide_id in shown], ""
+        return [_map(maps[slide_id], "tile_risk") for slide_id in shown], ""
     except SurvfuseError as error:
         return [], str(error).removeprefix(f"{modality}: ")
 
 
-def _map(slide_map: SlideMap) -> dict[str, Any]:
-    """The tile risks of a slide over its overview, or over paper, and the key to its colours."""
-    name = "tile_risk"
+def _map(slide_map: SlideMap, name: str) -> dict[str, Any]:
+    """A score of a slide over its overview, or over paper, and the key to its colours."""
     score, note = slide_map.score(name), ""
     if slide_map.image is None:
         note = (
@@ -151,6 +168,8 @@ def _map(slide_map: SlideMap) -> dict[str, Any]:
         "width": width,
         "height": height,
         "limit": score.limit,
+        "title": score.title,
+        "grey": score.grey,
         "tiles": slide_map.tiles,
         "note": note,
     }

@@ -30,20 +30,28 @@ def terms_of(
     -------
     dict
         `rows`: of each term `name`, `log_risk`, `points` (None of interactions and where
-        `why_no_points` says why), `grey`, `agreement` and `says`; `constant`, `reference` and
-        `risk` (percent); `most_log_risk` and `most_points`, the largest sizes; `left_out`.
+        `why_no_points` says why), `grey`, `agreement` and `says`, `spread` over members and
+        `error` of draws (0 where there is none); `all`, the agreement of whole log-risks;
+        `constant`, `reference` and `risk` (percent); `most_log_risk` and `most_points`, the
+        largest sizes; `left_out`.
     """
     row = explanation.explained.row(patient)
     terms = explanation.terms.iloc[row]
     points, why = points_of(explanation, horizon)
     own: Any = None if points is None else points.iloc[row]
     judged, grey = terms_by_agreement(explanation), grey_terms(explanation)
+    spread: Any = explanation.spread.iloc[row]
+    errors: Any = explanation.errors.iloc[row]
+    labels = explanation.explained.labels
     rows: list[dict[str, Any]] = []
     for name, value in terms.drop(CONSTANT).items():
         measured = judged.get(str(name)) or {}
         rows.append(
             {
-                "name": str(name),
+                "name": labels.term(str(name)),
+                "interaction": "*" in str(name),
+                "spread": float(spread[name]),
+                "error": float(errors[name]),
                 "log_risk": float(value),
                 "points": None if own is None or "*" in str(name) else float(own[name]),
                 "grey": name in grey,
@@ -60,7 +68,8 @@ def terms_of(
         "why_no_points": why,
         "most_log_risk": max([abs(item["log_risk"]) for item in rows], default=0.0),
         "most_points": max(map(abs, given), default=0.0),
-        "has_interactions": any("*" in item["name"] for item in rows),
+        "has_interactions": any(item["interaction"] for item in rows),
+        "all": _of_prediction(explanation),
         "left_out": _left_out(explanation, row),
     }
 
@@ -87,16 +96,30 @@ def _not_measured(explanation: Explanation) -> str:
     return "agreement was not measured"
 
 
+def _of_prediction(explanation: Explanation) -> dict[str, Any]:
+    """Agreement of log-risks as a whole."""
+    frame = explanation.agreement
+    rows = frame[frame["level"] == "prediction"]
+    if rows.empty:
+        return {"agreement": None, "says": "", "grey": False}
+    row = rows.iloc[0]
+    return {
+        "agreement": None if pd.isna(row["agreement"]) else float(row["agreement"]),
+        "says": str(row["says"]),
+        "grey": row["status"] == "grey",
+    }
+
+
 def _left_out(explanation: Explanation, row: int) -> list[dict[str, Any]]:
     """Terms without a part in any prediction, why, and what each would say alone."""
-    alone, rows = explanation.alone, []
+    alone, labels, rows = explanation.alone, explanation.explained.labels, []
     for term, reason in explanation.excluded[["term", "reason"]].itertuples(
         index=False
     ):
         said = alone[term].iloc[row] if term in alone else None
         rows.append(
             {
-                "name": term,
+                "name": labels.term(term),
                 "reason": str(reason)
                 .removeprefix("not used: ")
                 .replace(f"{term}: ", ""),
