@@ -66,7 +66,6 @@ def patient_page(
         "small": _small,
         "capital": _capital,
     }
-    model = model_of(explanation, patient, record)
     return page.get_template("patient.html.j2").render(
         css=page_style(),
         patient=patient,
@@ -74,13 +73,13 @@ def patient_page(
         outlook=facts,
         at=duration(at, facts["unit"]),
         curves=survival_figure(facts),
-        icons=_icons(facts, model["endpoint"]),
+        icons=_icons(facts),
         inputs=inputs_of(explanation, patient),
         terms=terms_of(explanation, patient, at),
         columns=columns_of(explanation, patient),
         genes=genes_of(explanation, patient),
         bags=slides_of(explanation, patient, pictures=pictures),
-        model=model,
+        model=model_of(explanation, patient, record),
         notes=[note for note in explanation.notes if note != facts["flat"]],
         bar=bar,
     )
@@ -118,10 +117,10 @@ def page_style() -> Markup:
     return Markup(sheet.read_text(encoding="utf-8"))
 
 
-def _icons(facts: Mapping[str, Any], endpoint: str) -> Markup | None:
+def _icons(facts: Mapping[str, Any]) -> Markup | None:
     """100 patients, where there is a risk."""
     if facts["risk"] is None:
         return None
     at = duration(facts["horizon"], facts["unit"])
-    text = f"Of 100 patients like this, {percent(facts['risk'])[:-1]} have {endpoint} by {at}"
+    text = f"Of 100 patients like this, {percent(facts['risk'])[:-1]} have the event by {at}"
     return icons(facts["risk"], text)

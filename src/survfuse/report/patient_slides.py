@@ -18,6 +18,7 @@ from survfuse.explanations.figures import grey_terms
 from survfuse.explanations.tile_gallery import nearest_tiles, tile_pictures
 from survfuse.maps import SlideMap
 from survfuse.maps.overlay import overlay
+from survfuse.report.patient_terms import reasons_left_out
 
 MOST_SLIDES, MOST_CLUSTERS, MOST_TILES = 2, 8, 5
 MAP_PX, TILE_PX = 720, 96
@@ -60,7 +61,8 @@ def slides_of(
         try:
             frame = explanation.tiles(patient, name)
         except SurvfuseError as error:
-            why = str(error).removeprefix(f"{name}: ")
+            reason = reasons_left_out(explanation).get(name)
+            why = f"not used: {reason}" if reason else str(error)
             maps = _maps_of_pairs(explanation, patient, name) if pictures else []
             found.append({**facts, "why_nothing": why, "maps": maps})
             continue

@@ -110,19 +110,23 @@ def _of_prediction(explanation: Explanation) -> dict[str, Any]:
     }
 
 
+def reasons_left_out(explanation: Explanation) -> dict[str, str]:
+    """Why each term that has no part in any prediction is left out."""
+    table, reasons = explanation.excluded, {}
+    for term, reason in table[["term", "reason"]].itertuples(index=False):
+        reasons[term] = str(reason).removeprefix("not used: ").replace(f"{term}: ", "")
+    return reasons
+
+
 def _left_out(explanation: Explanation, row: int) -> list[dict[str, Any]]:
     """Terms without a part in any prediction, why, and what each would say alone."""
     alone, labels, rows = explanation.alone, explanation.explained.labels, []
-    for term, reason in explanation.excluded[["term", "reason"]].itertuples(
-        index=False
-    ):
+    for term, reason in reasons_left_out(explanation).items():
         said = alone[term].iloc[row] if term in alone else None
         rows.append(
             {
                 "name": labels.term(term),
-                "reason": str(reason)
-                .removeprefix("not used: ")
-                .replace(f"{term}: ", ""),
+                "reason": reason,
                 "alone": None if pd.isna(said) else float(said),
             },
         )
