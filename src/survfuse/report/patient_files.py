@@ -86,7 +86,7 @@ def page_names(patients: Iterable[str]) -> dict[str, str]:
     names, taken = {}, {"index"}
     for patient in patients:
         stem = re.sub(r"[^A-Za-z0-9_-]+", "_", patient)[:MOST_LETTERS]
-        if stem != patient or stem.casefold() in taken:
+        if not stem or stem != patient or stem.casefold() in taken:
             stem = f"{stem}-{sha256(patient.encode()).hexdigest()[:8]}"
         taken.add(stem.casefold())
         names[patient] = f"{stem}.html"
