@@ -43,6 +43,26 @@ def test_a_bundle_explains_a_cohort(command: Command, tmp_path: Path) -> None:
     assert "an explanation is there already" in ended.err
 
 
+def test_a_page_for_each_patient(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "why"
+    chosen = ("--patients", "004", "--patients", "007")
+    words = ("explain", bundle_folder(), cohort_file(), "-o", out, "--pages", *chosen)
+    ended = command(*words, "--horizon", 400, "--quiet")
+    assert ended.code == 0, ended.err
+    record = json.loads((out / "explanation.json").read_text())
+    files = {"004": "pages/004.html", "007": "pages/007.html"}
+    wanted = {"index": "pages/index.html", "files": files, "failed": {}}
+    assert record["pages"] == {**wanted, "horizon": 400.0}
+    assert {*files.values(), "pages/index.html"} <= record["files"].keys()
+    page = (out / files["004"]).read_text(encoding="utf-8")
+    assert "by 400 days" in page
+    assert record["bundle"]["sha256"] in page
+    assert record["cohort_sha256"] in page
+    assert 'href="pages/index.html"' in (out / "explanation.html").read_text()
+    ended = command(*words, "--force", "--quiet")
+    assert ended.code == 0, ended.err
+
+
 def test_some_patients_by_name_or_file_without_tiles(
     command: Command, tmp_path: Path
 ) -> None:

@@ -54,9 +54,10 @@ def test_what_does_not_reproduce_is_grey_and_said() -> None:
         r'<tr class="grey"><th scope="row">expression <span class="tag">', page
     )
     assert len(rows) == 1
+    text = plain(page)
+    assert "expression does not reproduce agreement 0.10 " in text
     assert (
-        "agreement 0.10: another cohort of this size would give other values"
-        in plain(page)
+        "clinical agreement 0.90: another cohort of this size would give nearly" in text
     )
     assert 'rect class="grey"' in page
 
@@ -129,7 +130,7 @@ def test_pages_of_all_patients_are_written_with_tables_computed_once(
         ({"members": 3}, "the 3 members of the model say"),
         (
             {"fusion": "late_cox", "conformal": 0.8},
-            "days, which 80% of patients outlive, if",
+            "which 80% of patients outlive, if",
         ),
         ({"head": "discrete"}, "clinical × expression"),
         (

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from browsing import DESKTOP, PHONE, opened_browser, opened_page, overflow, violations
-from patients import painted
+from patients import crowded, painted
 from survfuse.explanations import Explanation
 from survfuse.report.patient_files import write_pages
+from survfuse.report.patient_page import patient_page
 
 LEAST_PX = 11.0
 """Of a letter that a reader must make out."""
@@ -52,13 +53,19 @@ def test_a_page_is_accessible_fits_and_is_legible(
         assert _smallest_letters(page) >= LEAST_PX
 
 
+@pytest.mark.parametrize("kind", ["usual", "crowded"])
 def test_a_page_prints_on_two_sheets(
     browser: Any,
     explanation: Explanation,
-    pages: Path,
+    tmp_path: Path,
+    kind: str,
 ) -> None:
-    address = (pages / f"{explanation.patients[0]}.html").as_uri()
-    with opened_page(browser, address) as page:
+    shown = explanation if kind == "usual" else crowded(tmp_path)
+    path = tmp_path / "page.html"
+    path.write_text(patient_page(shown, shown.patients[0]), encoding="utf-8")
+    with opened_page(browser, path.as_uri(), viewport=PHONE) as page:
+        assert violations(page) == []
+        assert overflow(page) <= 0
         written = page.pdf(prefer_css_page_size=True, print_background=True)
     assert len(re.findall(rb"/Type\s*/Page\b", written)) == 2
 

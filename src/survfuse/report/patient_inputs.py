@@ -15,7 +15,7 @@ from survfuse.explanations.figures import grey_terms
 from survfuse.explanations.gene_sets import set_contributions
 from survfuse.explanations.gene_weights import DOMINATES, matrices
 
-MOST_COLUMNS, MOST_GENES, MOST_SETS = 14, 8, 6
+MOST_COLUMNS, MOST_GENES, MOST_SETS = 12, 8, 6
 ROWS = {PRESENCE: "Having the data", NOT_ATTRIBUTED: "Not split by variables"}
 """Rows that are no column, in words."""
 LEAST = 0.005
@@ -49,6 +49,8 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
         if column in (PRESENCE, NOT_ATTRIBUTED) and abs(contribution) < LEAST:
             continue
         cell = "" if pd.isna(value) else labels.cell(modality, column, value)
+        if isinstance(value, float) and cell == f"{value:g}":  # no word for it
+            cell = f"{value:.4g}"
         rows.append(
             {
                 "modality": labels.modality(modality),

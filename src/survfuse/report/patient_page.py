@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from survfuse.explanations import Explanation
 from survfuse.explanations.figures import signed
-from survfuse.figures.formatting import duration, percent
+from survfuse.figures.formatting import duration, label, percent
 from survfuse.report.patient_data import inputs_of
 from survfuse.report.patient_figures import bar, icons, survival_figure
 from survfuse.report.patient_inputs import columns_of, genes_of
@@ -20,6 +21,9 @@ from survfuse.report.patient_outlook import outlook, page_horizon
 from survfuse.report.patient_slides import slides_of
 from survfuse.report.patient_terms import terms_of
 from survfuse.report.wording import environment
+
+MOST_LETTERS = 240
+"""Of a reason or note."""
 
 
 def patient_page(
@@ -65,6 +69,8 @@ def patient_page(
         "points": _points,
         "small": _small,
         "capital": _capital,
+        "breakable": _breakable,
+        "short": _short,
     }
     return page.get_template("patient.html.j2").render(
         css=page_style(),
@@ -109,6 +115,20 @@ def _small(value: float) -> str:
 def _capital(text: str) -> str:
     """A text with a capital first letter."""
     return text[:1].upper() + text[1:]
+
+
+def _short(text: str) -> str:
+    """The beginning of a text that is too long for a page."""
+    return label(text, MOST_LETTERS)
+
+
+def _breakable(text: str) -> Markup:
+    """A text whose long names may break after an underscore or a stroke.
+
+    >>> _breakable("a_<b>")
+    Markup('a_<wbr>&lt;b&gt;')
+    """
+    return Markup(re.sub(r"([_/])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
 def page_style() -> Markup:

@@ -11,6 +11,9 @@ from survfuse.decomposition.readings import CONSTANT
 from survfuse.explanations import Explanation
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
 
+MOST_TERMS = 8
+"""Rows of terms; main effects are always shown."""
+
 
 def terms_of(
     explanation: Explanation,
@@ -31,7 +34,8 @@ def terms_of(
     dict
         `rows`: of each term `name`, `log_risk`, `points` (None of interactions and where
         `why_no_points` says why), `grey`, `agreement` and `says`, `spread` over members and
-        `error` of draws (0 where there is none); `all`, the agreement of whole log-risks;
+        `error` of draws (0 where there is none); `rest` and `rest_count`, of interactions that are
+        not shown; `all`, the agreement of whole log-risks;
         `constant`, `reference` and `risk` (percent); `most_log_risk` and `most_points`, the
         largest sizes; `left_out`.
     """
@@ -60,8 +64,11 @@ def terms_of(
             },
         )
     given = [item["points"] for item in rows if item["points"] is not None]
+    shown, rest = _largest(rows)
     return {
-        "rows": rows,
+        "rows": shown,
+        "rest": sum(item["log_risk"] for item in rest),
+        "rest_count": len(rest),
         "constant": float(terms[CONSTANT]),
         "reference": None if own is None else float(own["reference"]),
         "risk": None if own is None else float(own["risk"]),
@@ -72,6 +79,16 @@ def terms_of(
         "all": _of_prediction(explanation),
         "left_out": _left_out(explanation, row),
     }
+
+
+def _largest(
+    rows: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows that are shown, in order, and small interactions that are not."""
+    pairs = [item for item in rows if item["interaction"]]
+    room = max(0, MOST_TERMS - (len(rows) - len(pairs)))
+    rest = sorted(pairs, key=lambda item: -abs(item["log_risk"]))[room:]
+    return [item for item in rows if item not in rest], rest
 
 
 def points_of(
