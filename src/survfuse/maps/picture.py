@@ -31,7 +31,7 @@ ROOM_PX = 24
 MARKED = 5
 """Tiles of the highest and of the lowest score that are marked with + and −."""
 NO_IMAGE = "No image of the slide was at hand: the map lies on paper."
-MARKS = "Of the tiles above {0:g} the {1} highest are marked with +, below it the {1} lowest with −."
+MARKS = "Marked are the {1} highest tiles above {0:g} with +, the {1} lowest below it with −."
 
 
 def write_picture(
