@@ -134,9 +134,11 @@ def safe_stem(text: str) -> str:
     ('TCGA-XK-AAJU-01', 'a_b-c14cddc0')
     """
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:LONGEST_STEM].strip(".")
-    if plain == text and not RESERVED.fullmatch(plain):
+    if RESERVED.fullmatch(plain):
+        plain = f"_{plain}"
+    if plain and plain == text:
         return plain
-    return f"{plain or 'slide'}-{sha256_text(text)[:8]}"
+    return f"{plain or '_'}-{sha256_text(text)[:8]}"
 
 
 @dataclass(frozen=True, eq=False)
