@@ -36,6 +36,8 @@ def _mixed(other: int, share: float) -> tuple[tuple[int, int, int], ...]:
 
 CATEGORIES = (*_PLAIN, *_mixed(255, 0.55), *_mixed(0, 0.45))
 """Of clusters, by number: plain, light and dark; they repeat where there are more than 36."""
+AT_ONCE = 2**16
+"""Pixels that are coloured at a time; bounds memory, not the result."""
 
 
 def colours(score: Score, image: FloatArray, alpha: float = 1.0) -> ByteArray:
@@ -54,6 +56,25 @@ def colours(score: Score, image: FloatArray, alpha: float = 1.0) -> ByteArray:
     array of uint8, (rows, columns, 4)
         RGBA.
     """
+    painted = np.empty((*image.shape, 4), np.uint8)
+    step = max(1, AT_ONCE // max(1, image.shape[1]))
+    for start in range(0, len(image), step):
+        rows = slice(start, start + step)
+        painted[rows] = _coloured(score, image[rows], alpha)
+    return painted
+
+
+def palette(score: Score) -> Sequence[tuple[int, int, int]]:
+    """Colours of a score, evenly spaced from its lowest to its highest value."""
+    if score.kind == "categories":
+        return CATEGORIES
+    if score.kind == "diverging":
+        return GREYS if score.grey else BLUE_ORANGE
+    return LIGHT_GREYS if score.grey else WHITE_PURPLE
+
+
+def _coloured(score: Score, image: FloatArray, alpha: float) -> FloatArray:
+    """RGBA of some rows of an image."""
     there = np.isfinite(image)
     shown = np.where(there, image, score.centre)
     if score.kind == "categories":
@@ -65,16 +86,7 @@ def colours(score: Score, image: FloatArray, alpha: float = 1.0) -> ByteArray:
             share = (share + 1) / 2
         rgb = _between(palette(score), share.clip(0, 1))
     opaque = np.where(there, np.rint(255 * alpha), 0)[..., None]
-    return np.concatenate([np.rint(rgb), opaque], axis=-1).astype(np.uint8)
-
-
-def palette(score: Score) -> Sequence[tuple[int, int, int]]:
-    """Colours of a score, evenly spaced from its lowest to its highest value."""
-    if score.kind == "categories":
-        return CATEGORIES
-    if score.kind == "diverging":
-        return GREYS if score.grey else BLUE_ORANGE
-    return LIGHT_GREYS if score.grey else WHITE_PURPLE
+    return np.concatenate([np.rint(rgb), opaque], axis=-1)
 
 
 def _between(stops: Sequence[tuple[int, int, int]], share: FloatArray) -> FloatArray:

@@ -160,7 +160,8 @@ def _tiles(
     for top in range(0, level.height, TILE_PX):
         for left in range(0, level.width, TILE_PX):
             row, column = down[top : top + TILE_PX], across[left : left + TILE_PX]
-            yield framed[row[:, None], column[None]]
+            picked = framed[row[:, None], column[None]]
+            yield picked.view(np.uint8).reshape(TILE_PX, TILE_PX, 4)
 
 
 def _pixel_at(
