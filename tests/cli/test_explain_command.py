@@ -12,6 +12,8 @@ import pytest
 from running import Command, small
 from small_explanations import bundle_folder, cohort_file
 from survfuse import __version__
+from survfuse._errors import InputError
+from survfuse.report import patient_files
 
 
 def test_a_bundle_explains_a_cohort(command: Command, tmp_path: Path) -> None:
@@ -61,6 +63,22 @@ def test_a_page_for_each_patient(command: Command, tmp_path: Path) -> None:
     assert 'href="pages/index.html"' in (out / "explanation.html").read_text()
     ended = command(*words, "--force", "--quiet")
     assert ended.code == 0, ended.err
+
+
+def test_a_patient_without_a_page_is_named(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise InputError("a reason")
+
+    monkeypatch.setattr(patient_files, "patient_page", fail)
+    words = ("explain", bundle_folder(), cohort_file(), "--patients", "004", "--pages")
+    ended = command(*words, "-o", tmp_path / "why")
+    assert ended.code == 3
+    assert "1 patients have no page: a reason" in ended.err
+    assert f"pages: {tmp_path}/why/pages/index.html" in ended.out
 
 
 def test_some_patients_by_name_or_file_without_tiles(

@@ -61,5 +61,6 @@ def test_names_of_files_are_safe_and_differ() -> None:
     assert len(set(lowered)) == len(odd)
     assert "index.html" not in lowered
     for name in names.values():
-        assert re.fullmatch(r"[A-Za-z0-9_-]{1,100}\.html", name)
+        assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.html", name)
+        assert len(name) < 120
     assert names["a_b"] == "a_b.html"

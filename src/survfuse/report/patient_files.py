@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from survfuse._errors import SurvfuseError
-from survfuse._storage import write_text
+from survfuse._storage import sha256_text, write_text
 from survfuse.explanations import Explanation
 from survfuse.explanations.figures import signed
 from survfuse.figures.formatting import duration
+from survfuse.maps import safe_stem
 from survfuse.report.patient_outlook import GROUPS, page_horizon
 from survfuse.report.patient_page import page_style, patient_page
 from survfuse.report.wording import environment
 
 FOLDER, INDEX = "pages", "index.html"
-MOST_LETTERS = 80
-"""Of a patient's id in the name of a file."""
 
 
 def write_pages(
@@ -73,10 +70,9 @@ def write_pages(
 
 
 def page_names(patients: Iterable[str]) -> dict[str, str]:
-    """Name of the file of each patient's page: the id, where every system can have it as a name.
+    """Name of the file of each patient's page.
 
-    Otherwise what is left of it, and the start of its hash: no two patients share a file, also
-    where capital and small letters count as the same.
+    No two patients share one, also where capital and small letters count as the same.
 
     Examples
     --------
@@ -85,9 +81,9 @@ def page_names(patients: Iterable[str]) -> dict[str, str]:
     """
     names, taken = {}, {"index"}
     for patient in patients:
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", patient)[:MOST_LETTERS]
-        if not stem or stem != patient or stem.casefold() in taken:
-            stem = f"{stem}-{sha256(patient.encode()).hexdigest()[:8]}"
+        stem = safe_stem(patient)
+        if stem.casefold() in taken:
+            stem = f"{stem}-{sha256_text(patient)[:8]}"
         taken.add(stem.casefold())
         names[patient] = f"{stem}.html"
     return names
