@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from patients import explained, ordered
+from patients import explained, ordered, plain
 from small_explanations import cohort_file
 from survfuse.cohort import load_cohort
 from survfuse.explanations import Explanation
@@ -16,6 +16,7 @@ from survfuse.report.patient_outlook import (
     page_horizon,
     population_of,
 )
+from survfuse.report.patient_page import patient_page
 from survfuse.survival.curves import kaplan_meier_table
 
 
@@ -35,6 +36,7 @@ def test_the_population_is_the_kaplan_meier_curve_of_the_training_patients() -> 
     population = population_of(explanation)
     assert population.name == "training patients (Kaplan–Meier)"
     assert population.note == ""
+    assert population.observed
     own = load_cohort(cohort_file()).outcome
     assert own is not None
     table = kaplan_meier_table(own["time"], own["event"])
@@ -53,10 +55,18 @@ def test_an_older_bundle_has_the_mean_of_predicted_curves_and_says_so() -> None:
     assert population.name == "training patients (mean prediction)"
     assert "mean of the curves predicted for 24 training patients" in population.note
     assert population.low is None
+    assert not population.observed
     risk = population.risk_at(1095.0)
     reference = explanation.points(1095.0)["reference"].iloc[0] / 100
     assert risk["risk"] == pytest.approx(reference)
     assert risk["low"] is None
+
+
+def test_a_mean_prediction_is_never_called_observed() -> None:
+    assert "them; observed: " in plain(patient_page(ordered(), "004"))
+    text = plain(patient_page(without_curve(ordered()), "004"))
+    assert "observed" not in text
+    assert "Training patients (mean prediction): " in text
 
 
 def test_other_reference_patients_are_called_so(tmp_path: Path) -> None:

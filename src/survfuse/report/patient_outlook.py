@@ -38,6 +38,8 @@ class Population:
         What the curve is.
     note : str
         What a reader must know of it.
+    observed : bool
+        Whether it is what happened to them, and no prediction.
     """
 
     time: FloatArray
@@ -46,6 +48,7 @@ class Population:
     high: FloatArray | None
     name: str
     note: str = ""
+    observed: bool = True
 
     def risk_at(self, horizon: float) -> dict[str, float | None]:
         """Share with the event by a horizon, and its interval; None where not known."""
@@ -177,7 +180,8 @@ def _population(explained: Explained) -> Population:
     if explained.reference is not explained.fitted.reference:
         who = "reference patients"  # other ones were given
     note = MEAN_CURVE.format(patients=len(background), who=who)
-    return Population(time, survival, None, None, f"{who} (mean prediction)", note)
+    name = f"{who} (mean prediction)"
+    return Population(time, survival, None, None, name, note, observed=False)
 
 
 def _steps(curves: SurvivalCurves) -> dict[str, FloatArray]:
