@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import SurvfuseError
+from survfuse.cohort.labels import Labels
 from survfuse.explanations import Explanation
 from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
 from survfuse.explanations.figures import grey_terms
@@ -37,32 +38,7 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
         (hazard ratio in words, or empty) and `grey`; `rest` and `rest_count`, of those that are
         not shown; `most`, the largest size; `why_no_ratio`; `modalities`, how many there are.
     """
-    table = explanation.variables
-    own = table[table["patient_id"] == patient]
-    ratios, why = _ratios(explanation)
-    grey, grey_ones = _grey_columns(explanation), grey_terms(explanation)
-    labels = explanation.explained.labels
-    rows: list[dict[str, Any]] = []
-    for modality, column, value, known, contribution in own[
-        ["modality", "column", "value", "known", "contribution"]
-    ].itertuples(index=False):
-        if column in (PRESENCE, NOT_ATTRIBUTED) and abs(contribution) < LEAST:
-            continue
-        cell = "" if pd.isna(value) else labels.cell(modality, column, value)
-        if isinstance(value, float) and cell == f"{value:g}":  # no word for it
-            cell = f"{value:.4g}"
-        rows.append(
-            {
-                "modality": labels.modality(modality),
-                "label": ROWS.get(column) or labels.column(modality, column),
-                "value": cell,
-                "known": bool(known),
-                "contribution": float(contribution),
-                "ratio": ratios.get((modality, column, str(value)))
-                or ratios.get((modality, column, ""), ""),
-                "grey": (modality, column) in grey or modality in grey_ones,
-            },
-        )
+    rows = _columns(explanation, patient)
     rows.sort(key=lambda item: -abs(item["contribution"]))
     rest = [item["contribution"] for item in rows[MOST_COLUMNS:]]
     return {
@@ -70,9 +46,46 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
         "rest": sum(rest),
         "rest_count": len(rest),
         "most": max([abs(item["contribution"]) for item in rows], default=0.0),
-        "why_no_ratio": why,
+        "why_no_ratio": _ratios(explanation)[1],
         "modalities": len({item["modality"] for item in rows}),
     }
+
+
+def _columns(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
+    """Columns of all tables, in their order."""
+    labels, ratios = explanation.explained.labels, _ratios(explanation)[0]
+    grey, grey_ones = _grey_columns(explanation), grey_terms(explanation)
+    table = explanation.variables
+    own = table[table["patient_id"] == patient]
+    rows = []
+    for modality, column, value, known, contribution in own[
+        ["modality", "column", "value", "known", "contribution"]
+    ].itertuples(index=False):
+        if column in ROWS and abs(contribution) < LEAST:
+            continue
+        of_level = ratios.get((modality, column, str(value)))
+        rows.append(
+            {
+                "modality": labels.modality(modality),
+                "label": ROWS.get(column) or labels.column(modality, column),
+                "value": _written(labels, modality, column, value),
+                "known": bool(known),
+                "contribution": float(contribution),
+                "ratio": of_level or ratios.get((modality, column, ""), ""),
+                "grey": (modality, column) in grey or modality in grey_ones,
+            },
+        )
+    return rows
+
+
+def _written(labels: Labels, modality: str, column: str, value: Any) -> str:
+    """A cell in the words of the cohort file; a number in four digits; empty where missing."""
+    if pd.isna(value):
+        return ""
+    cell = labels.cell(modality, column, value)
+    if isinstance(value, float) and cell == f"{value:g}":
+        return f"{value:.4g}"
+    return cell
 
 
 def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ MEAN_CURVE = (
     "hold the Kaplan–Meier curve of the training patients"
 )
 
+NOT_COMPUTED = dict.fromkeys(("risk", "curve", "members", "time_low", "time_high"))
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -104,10 +106,9 @@ def outlook(
         survival, or None), `flat` (why nobody is ordered, or empty), `time`, `time_low` and
         `time_high`, `bound`, `group`, `log_risk`.
     """
-    prediction, calibrator = explanation.prediction, explanation.prediction.calibrator
+    prediction, population = explanation.prediction, population_of(explanation)
     log_risk = prediction.log_risk[row : row + 1]
-    population = population_of(explanation)
-    facts: dict[str, Any] = {
+    return {
         "horizon": horizon,
         "unit": prediction.unit,
         "log_risk": float(log_risk[0]),
@@ -115,32 +116,33 @@ def outlook(
         "time": _known(prediction.predicted_time[row]),
         "population": population,
         "average": population.risk_at(horizon),
-        "calibration_note": calibrator.note,
-        "risk": None,
-        "why_no_risk": "",
-        "curve": None,
-        "members": None,
-        "time_low": None,
-        "time_high": None,
+        "calibration_note": prediction.calibrator.note,
         "flat": FLAT if is_flat(explanation.explained.fitted) else "",
         "bound": _bound(explanation, log_risk),
+        **NOT_COMPUTED,
+        **_of_curve(explanation.explained, row, horizon),
     }
+
+
+def _of_curve(explained: Explained, row: int, horizon: float) -> dict[str, Any]:
+    """What the calibrated curve of a patient says, or why there is none."""
+    calibrator, unit = explained.prediction.calibrator, explained.prediction.unit
     if not calibrator.has_curves:
-        why = f"calibration {calibrator.name} gives a time and no probability"
-        return {**facts, "why_no_risk": why}
-    curves = calibrator.curves(log_risk)
-    risk = _known(1 - curves.at([horizon])[0, 0])
+        return {
+            "why_no_risk": f"calibration {calibrator.name} gives a time and no probability"
+        }
+    curves = calibrator.curves(explained.prediction.log_risk[row : row + 1])
+    risk, why, tail = _known(1 - curves.at([horizon])[0, 0]), "", (1 - CENTRAL) / 2
     if risk is None:
-        facts["why_no_risk"] = (
-            f"{horizon:g} {prediction.unit} lie beyond the {curves.last:g} {prediction.unit} that "
-            "training patients were followed"
+        why = (
+            f"{horizon:g} {unit} lie beyond the {curves.last:g} {unit} that training patients were "
+            "followed"
         )
-    tail = (1 - CENTRAL) / 2
     return {
-        **facts,
         "risk": risk,
+        "why_no_risk": why,
         "curve": _steps(curves),
-        "members": _range_of_members(explanation.explained, row, horizon),
+        "members": _range_of_members(explained, row, horizon),
         "time_low": _known(curves.quantile(tail)[0]),
         "time_high": _known(curves.quantile(1 - tail)[0]),
     }

@@ -40,36 +40,16 @@ def terms_of(
         largest sizes; `left_out`.
     """
     row = explanation.explained.row(patient)
-    terms = explanation.terms.iloc[row]
     points, why = points_of(explanation, horizon)
     own: Any = None if points is None else points.iloc[row]
-    judged, grey = terms_by_agreement(explanation), grey_terms(explanation)
-    spread: Any = explanation.spread.iloc[row]
-    errors: Any = explanation.errors.iloc[row]
-    labels = explanation.explained.labels
-    rows: list[dict[str, Any]] = []
-    for name, value in terms.drop(CONSTANT).items():
-        measured = judged.get(str(name)) or {}
-        rows.append(
-            {
-                "name": labels.term(str(name)),
-                "interaction": "*" in str(name),
-                "spread": float(spread[name]),
-                "error": float(errors[name]),
-                "log_risk": float(value),
-                "points": None if own is None or "*" in str(name) else float(own[name]),
-                "grey": name in grey,
-                "agreement": measured.get("agreement"),
-                "says": measured.get("says") or _not_measured(explanation),
-            },
-        )
+    rows = _rows(explanation, row, own)
     given = [item["points"] for item in rows if item["points"] is not None]
     shown, rest = _largest(rows)
     return {
         "rows": shown,
         "rest": sum(item["log_risk"] for item in rest),
         "rest_count": len(rest),
-        "constant": float(terms[CONSTANT]),
+        "constant": float(explanation.terms[CONSTANT].iloc[row]),
         "reference": None if own is None else float(own["reference"]),
         "risk": None if own is None else float(own["risk"]),
         "why_no_points": why,
@@ -79,6 +59,31 @@ def terms_of(
         "all": _of_prediction(explanation),
         "left_out": _left_out(explanation, row),
     }
+
+
+def _rows(explanation: Explanation, row: int, points: Any) -> list[dict[str, Any]]:
+    """Every term of a patient, in the order of the model."""
+    judged, grey = terms_by_agreement(explanation), grey_terms(explanation)
+    spread: Any = explanation.spread.iloc[row]
+    errors: Any = explanation.errors.iloc[row]
+    rows = []
+    for term, value in explanation.terms.iloc[row].drop(CONSTANT).items():
+        name, measured = str(term), judged.get(str(term)) or {}
+        has_points = points is not None and "*" not in name
+        rows.append(
+            {
+                "name": explanation.explained.labels.term(name),
+                "interaction": "*" in name,
+                "spread": float(spread[name]),
+                "error": float(errors[name]),
+                "log_risk": float(value),
+                "points": float(points[name]) if has_points else None,
+                "grey": name in grey,
+                "agreement": measured.get("agreement"),
+                "says": measured.get("says") or _not_measured(explanation),
+            },
+        )
+    return rows
 
 
 def _largest(
