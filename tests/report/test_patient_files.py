@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from patients import ordered
+from patients import explained, ordered
 from survfuse._errors import InputError
 from survfuse.report import patient_files
 from survfuse.report.patient_files import page_names, write_pages
@@ -33,6 +33,14 @@ def test_a_page_each_and_a_list_that_leads_to_them(tmp_path: Path) -> None:
         float(one.replace("−", "-")) for one in re.findall(r'r">([+−]?\d\.\d+)<', index)
     ]
     assert risks == sorted(risks, reverse=True)
+
+
+def test_without_curves_the_list_has_log_risks_alone(tmp_path: Path) -> None:
+    explanation = explained(tmp_path, calibration="km_rank")
+    written = write_pages(tmp_path, explanation, RECORD)
+    index = (tmp_path / written["index"]).read_text(encoding="utf-8")
+    assert index.count('<td class="r">–</td>') == 24
+    assert "nan" not in index
 
 
 def test_one_page_that_fails_costs_one_page(
