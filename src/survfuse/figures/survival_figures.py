@@ -142,22 +142,11 @@ def plot_survival(
         )
     _survival_axes(ax, last, unit)
     ax.set_ylabel("Predicted to be without the event")
+    ax.set_xlabel(f"{ax.get_xlabel()}, up to the longest follow-up in training")
     if intervals is not None:
         _time_intervals(
             ax, intervals.dropna(), dict(zip(patients, colours, strict=True))
         )
-    ax.annotate(
-        "follow-up ends",
-        (last, 1.0),
-        (-4, 0),
-        textcoords="offset points",
-        size=small(),
-        color=MUTED,
-        ha="right",
-        va="top",
-        rotation=90,
-    )
-    ax.axvline(last, color=MUTED, lw=0.8)
     ax.legend(loc="best")
     return ax
 
@@ -185,6 +174,7 @@ def _time_intervals(
         ax.plot(
             ends, [y, y], color=colours[row["patient_id"]], lw=3, solid_capstyle="butt"
         )
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick >= 0])
     ax.set_ylim(-step * (len(intervals) + 1), 1.02)
     level = records(intervals)[0]["level"]
     ax.annotate(
