@@ -36,7 +36,7 @@ def plot_variables(
     modality : str, optional
         A table; the only one where not given.
     most : int
-        Bars; the sum of all others is one more.
+        Bars; the sum of all others is written below them.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def plot_genes(
     modality : str, optional
         An expression modality; the only one where not given.
     most : int
-        Bars; the sum of all others is one more.
+        Bars; the sum of all others is written below them.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def plot_clusters(
     modality : str, optional
         A bag; the only one where not given.
     most : int
-        Bars; the sum of all others is one more.
+        Bars; the sum of all others is written below them.
 
     Returns
     -------
@@ -188,12 +188,12 @@ def _draw(
     table = rows[["name", "grey"]].assign(value=rows["contribution"].astype(float))
     order = table["value"].abs().sort_values(ascending=False, kind="stable").index
     shown, others = table.loc[order[:most]], table.loc[order[most:]]
-    total = {"name": f"all of {modality}", "value": table["value"].sum(), "total": True}
-    last: list[dict[str, Any]] = [{**total, "grey": False}]
+    sums = [{"name": f"all of {modality}", "value": table["value"].sum()}]
     if len(others):
         rest = {"name": f"{len(others)} others", "value": others["value"].sum()}
-        last.insert(0, {**rest, "grey": bool(others["grey"].all()), "total": False})
-    drawn = pd.concat([shown.assign(total=False), pd.DataFrame(last)])
+        sums.insert(0, rest)
+    below = pd.DataFrame(sums).assign(total=True, grey=False)
+    drawn = pd.concat([shown.assign(total=False), below])
     grey, says = _judged(explanation, modality, level)
     drawn["grey"] |= grey & ~drawn["total"]
     if drawn["grey"].any():

@@ -217,7 +217,10 @@ def with_values(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _broken(text: str, letters: int | None) -> str:
-    return text if letters is None else textwrap.fill(text, letters)
+    """A text in lines of so many letters, broken at spaces and underscores where there are any."""
+    if letters is None:
+        return text
+    return textwrap.fill(text.replace("_", "_ "), letters).replace("_ ", "_")
 
 
 def _plot_row(ax: Axes, row: dict[str, Any], scale: Scale) -> None:
