@@ -11,8 +11,8 @@ from survfuse.figures.interval_rows import NARROW_TEXT
 def subgroups() -> pd.DataFrame:
     rows = [
         ("everyone", "everyone", 90, 40, 0.7),
-        ("age_at_initial_diagnosis", "a level with a long name", 50, 20, 0.8),
-        ("age_at_initial_diagnosis", "few", 9, 3, 0.2),
+        ("age_at_the_first_diagnosis", "a level with a long name", 50, 20, 0.8),
+        ("age_at_the_first_diagnosis", "few", 9, 3, 0.2),
     ]
     table = pd.DataFrame(
         rows, columns=["group", "level", "patients", "events", "value"]
@@ -28,13 +28,13 @@ def test_a_panel_has_the_values_of_its_metric() -> None:
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == [
         "everyone (90, 40)",
-        "age_at_initial_diagnosis",
+        "age_at_the_first_diagnosis",
         "a level with a long name (50, 20)",
     ]
     listed = figures.listed_subgroups(subgroups())
     assert listed.to_dict("records") == [
         {
-            "group": "age_at_initial_diagnosis",
+            "group": "age_at_the_first_diagnosis",
             "level": "few",
             "patients": 9,
             "events": 3,
@@ -44,9 +44,9 @@ def test_a_panel_has_the_values_of_its_metric() -> None:
 
 def test_a_phone_gets_short_lines_without_broken_words() -> None:
     wide, narrow = forms(figures.subgroups(subgroups()))
-    assert "age_at_initial_diagnosis" in {text.text for text in wide.iter("text")}
+    assert "age_at_the_first_diagnosis" in {text.text for text in wide.iter("text")}
     lines = [text.text or "" for text in narrow.iter("text")]
-    assert {"age_at_initial_", "diagnosis", "a level with a long"} <= set(lines)
+    assert {"age_at_the_first_", "diagnosis", "a level with a long name"} <= set(lines)
     assert max(map(len, lines)) <= NARROW_TEXT
     assert float((narrow.get("width") or "0").removesuffix("pt")) <= 257  # 342 px
 

@@ -27,8 +27,8 @@ from survfuse.figures.plotting import (
 )
 from survfuse.figures.svg import draw_both
 
-NARROW_TEXT = 21  # letters of a line of text beside or above a narrow panel
-NARROW_ROW = 0.34  # inches, where a text has two lines
+NARROW_TEXT = 24  # letters of a line of text beside or above a narrow panel
+NARROW_LINE = 0.17  # inches, of a line of such a text
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,8 @@ def draw_rows(
     alt = f"{intro}. {'; '.join(parts)}"
     above, height = spacing
     count = 1 + rows.lines[-1].y
-    broken = any(len(line.text) > NARROW_TEXT for line in rows.lines)
-    row_height = max(height, NARROW_ROW if broken else 0.0)
+    most = max(_broken(line.text, NARROW_TEXT).count("\n") for line in rows.lines)
+    row_height = max(height, NARROW_LINE * (1 + most))
     narrow = (NARROW, len(metrics) * (above + 0.2 + row_height * count))
     return draw_both(name, (WIDTH, above + height * count), narrow, paint, alt)
 
