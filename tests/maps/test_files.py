@@ -9,7 +9,7 @@ from maps.drawn_maps import drawn_map
 from slide_files import tiny_slide
 from survfuse._errors import InputError, SlideError
 from survfuse.maps import FORMATS, MapOptions, safe_stem, write_files
-from survfuse.maps.files import _WRITERS
+from survfuse.maps.files import _WRITERS, SHOWN
 
 
 def test_every_format_has_a_writer() -> None:
@@ -85,3 +85,9 @@ def test_names_of_files_are_safe(text: str) -> None:
 
 def test_usual_names_stay() -> None:
     assert safe_stem("TCGA-XK-AAJU_01.svs") == "TCGA-XK-AAJU_01.svs"
+
+
+def test_the_page_names_every_format_and_what_is_drawn() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "maps.md").read_text(encoding="utf-8")
+    for name in (*FORMATS, *SHOWN):
+        assert f"`{name}`" in page

@@ -71,6 +71,20 @@ def test_tiles_of_qupath_have_the_values_of_the_table(
         assert measured[key] == pytest.approx(100 * tile["tile_risk"], rel=1e-5)
 
 
+def test_pictures_are_named_by_their_score(tmp_path: Path) -> None:
+    explanation = explain(
+        painted_model(), painted_cohort(), painted_cohort().patients[:1]
+    )
+    options = MapOptions(("tiff", "png"), ("attention", "tile_risk"))
+    record = write_maps(explanation, tmp_path, options, gallery=False)
+    for row in record.slides:
+        assert list(row["pictures"]) == ["attention", "tile_risk"]
+        for score, name in row["pictures"].items():
+            assert name in row["files"]
+            assert name.endswith(f".{score}.png")
+            assert (tmp_path / "maps" / name).exists()
+
+
 def test_galleries_are_pictures_of_tiles(written: tuple[Path, MapRecord]) -> None:
     folder, record = written
     picture = np.asarray(

@@ -248,6 +248,11 @@ def _opened(
     return open_slide(slide_map.image)
 
 
+def picture_name(stem: str, score: str) -> str:
+    """Name of the picture of a score over the slide."""
+    return f"{stem}.{_score_stem(score)}.png"
+
+
 def _score_stem(name: str) -> str:
     """A score as a part of a file's name."""
     return safe_stem(name.replace("*", "-x-"))

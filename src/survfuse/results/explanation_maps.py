@@ -21,6 +21,7 @@ from survfuse.explanations.tile_gallery import (
     tile_pictures,
 )
 from survfuse.maps import MapOptions, SlideMap, safe_stem, write_files
+from survfuse.maps.files import picture_name
 from survfuse.results.explanation_tiles import Step
 
 FOLDER = "maps"
@@ -34,8 +35,9 @@ class MapRecord:
     ----------
     options : MapOptions
     slides : list of dict
-        `patient_id, modality, slide_id, tiles, image, files` (below the folder of maps) and `grey`,
-        the scores that do not reproduce.
+        `patient_id, modality, slide_id, tiles, image, files` (below the folder of maps),
+        `pictures` (of each score that is drawn over the slide) and `grey`, the scores that do not
+        reproduce.
     galleries : list of str
         Files of example tiles.
     failed : list of dict
@@ -178,6 +180,8 @@ def _write_patient(
             drawn = True
         except SurvfuseError as error:
             record.fail(patient, modality, one.slide_id, error)
+    if home.exists() and not any(home.iterdir()):
+        home.rmdir()
     return drawn
 
 
@@ -194,6 +198,12 @@ def _write_slide(
         written = write_files(slide_map, stage, record.options, stem=stem)
         files = [path.replace(home / path.name) for path in written]
     record.notes += slide_map.notes
+    names = [path.relative_to(home.parent).as_posix() for path in files]
+    pictures = {}
+    for score in record.options.drawn(slide_map):
+        picture = f"{home.name}/{picture_name(stem, score)}"
+        if picture in names:
+            pictures[score] = picture
     record.slides.append(
         {
             "patient_id": slide_map.patient_id,
@@ -202,7 +212,8 @@ def _write_slide(
             "tiles": slide_map.tiles,
             "image": slide_map.image is not None,
             "grey": [one.name for one in slide_map.scores.values() if one.grey],
-            "files": [path.relative_to(home.parent).as_posix() for path in files],
+            "files": names,
+            "pictures": pictures,
         },
     )
 
