@@ -38,6 +38,13 @@ def test_the_figure_says_what_it_shows() -> None:
     )
 
 
+def test_a_horizon_beyond_the_follow_up_is_not_drawn() -> None:
+    assert 'class="horizon"' in survival_figure(facts())
+    svg = survival_figure(facts(horizon=1e6))
+    assert 'class="horizon"' not in svg
+    assert re.search(r'class="patient" d="M42.0 10.0L207.0', svg)
+
+
 def test_without_a_curve_the_predicted_time_is_marked() -> None:
     svg = survival_figure(facts(curve=None, time=10.0))
     assert re.search(r'class="patient" d="M207.0 198.0v-14"', svg)

@@ -95,6 +95,12 @@ def test_an_unknown_patient_is_refused() -> None:
         patient_page(ordered(), "X")
 
 
+@pytest.mark.parametrize("horizon", [-1, 0, float("nan"), float("inf"), "soon"])
+def test_a_horizon_that_is_none_is_refused(horizon: object) -> None:
+    with pytest.raises(InputError, match="horizon"):
+        patient_page(ordered(), "004", horizon=horizon)  # type: ignore[arg-type]
+
+
 def test_a_record_gives_the_hash_of_the_bundle() -> None:
     record = {"cohort": "named", "bundle": {"path": "b", "sha256": "ab" * 32}}
     text = plain(patient_page(ordered(), "004", record=record))

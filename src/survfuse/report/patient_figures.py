@@ -41,14 +41,15 @@ def survival_figure(facts: dict[str, Any]) -> Markup:
     """
     population: Population = facts["population"]
     curve, unit, horizon = facts["curve"], facts["unit"], facts["horizon"]
-    ends = [population.time[-1], horizon]
+    ends = [population.time[-1]]
     ends += [] if curve is None else [curve["time"][-1]]
     frame = _Frame(float(max(ends)))
     parts = _axes(frame, unit)
     parts += _band(frame, population)
     parts.append(_path(frame, population.time, population.survival, "population"))
-    x = frame.x(horizon)
-    parts.append(f'<path class="horizon" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
+    if horizon <= frame.last:
+        x = frame.x(horizon)
+        parts.append(f'<path class="horizon" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
     said = [f"training patients: {_at(facts['average']['risk'])} with the event"]
     if curve is not None:
         parts.append(_path(frame, curve["time"], curve["survival"], "patient"))

@@ -46,8 +46,13 @@ def write_pages(
     dict
         `index`, the path of the index within `folder`; `files`, those of the pages by patient;
         `horizon`; `failed`, why a patient has no page.
+
+    Raises
+    ------
+    InputError
+        For a horizon that is no finite number > 0.
     """
-    at = page_horizon(explanation) if horizon is None else horizon
+    at = page_horizon(explanation, horizon)
     names, failed = page_names(explanation.patients), {}
     pages = folder / FOLDER
     pages.mkdir()

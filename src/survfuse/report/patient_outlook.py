@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from survfuse._errors import InputError
 from survfuse._types import FloatArray
 from survfuse.decomposition import decompose
 from survfuse.evaluation.default_horizons import default_horizons
 from survfuse.explanations import Explanation
 from survfuse.explanations.explained import FLAT, Explained, is_flat
+from survfuse.survival.argument_checks import as_numbers
 from survfuse.survival.curves import StepFunction, SurvivalCurves
 
 GROUPS = ("low", "intermediate", "high")
@@ -65,18 +67,29 @@ class Population:
         return {"risk": risk, **ends}
 
 
-def page_horizon(explanation: Explanation) -> float:
-    """Horizon of a page where none is given: 3 years, the nearest default to it, or the last time.
+def page_horizon(explanation: Explanation, horizon: float | None = None) -> float:
+    """Horizon of a page: the one that is given, or 3 years, the nearest default, or the last time.
 
     Parameters
     ----------
     explanation : Explanation
+    horizon : float, optional
 
     Returns
     -------
     float
         In the unit of the model.
+
+    Raises
+    ------
+    InputError
+        For one that is no finite number > 0.
     """
+    if horizon is not None:
+        value = as_numbers(horizon, "horizon", flags=False)
+        if value.ndim or not (np.isfinite(value) and value > 0):
+            raise InputError(f"horizon must be a finite number > 0, got {horizon!r}")
+        return float(value)
     summary = explanation.explained.fitted.summary
     longest = float(summary.get("calibration_cohort", summary)["longest_time"])
     offered = default_horizons(str(summary["unit"]), longest)

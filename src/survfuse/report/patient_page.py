@@ -58,10 +58,10 @@ def patient_page(
     Raises
     ------
     InputError
-        When the patient was not explained.
+        When the patient was not explained, or for a horizon that is no finite number > 0.
     """
     row = explanation.explained.row(patient)
-    at = page_horizon(explanation) if horizon is None else float(horizon)
+    at = page_horizon(explanation, horizon)
     facts = outlook(explanation, row, at)
     page = environment(autoescape=True)
     page.filters |= {
