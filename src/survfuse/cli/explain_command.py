@@ -64,6 +64,14 @@ def explain(
         bool,
         option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
     ] = False,
+    pages: Annotated[
+        bool,
+        option(
+            "Also write a page for each patient, in the folder pages; slides that the cohort names "
+            "are read for their pictures.",
+            "--pages",
+        ),
+    ] = False,
     maps: Maps = False,
     map_formats: MapFormats = None,
     scores: Scores = None,
@@ -123,7 +131,7 @@ def explain(
             if wanted is not None:
                 mapped = write_maps(explanation, folder, wanted, step=step)
         source = "of the training cohort" if reference is None else f"of {reference}"
-        record = _record(bundle, data.name, explanation, source)
+        record = _record(bundle, data.name, data.fingerprint(), explanation, source)
         record |= {
             "horizons": list(times),
             "tables": written.described(),
@@ -133,10 +141,12 @@ def explain(
         }
         if mapped is not None:
             record["maps"] = mapped.described()
+        if pages:
+            record["pages"] = _write_pages(folder, explanation, record, horizons, quiet)
         write_page(folder, explanation, record)
         write_record(folder, record)
     _print(target, explanation, written.left_out)
-    incomplete = []
+    incomplete = _print_pages(target, record.get("pages"))
     if damaged:
         incomplete.append(
             f"{len(damaged)} patients of {cohort} are not explained: "
@@ -146,6 +156,34 @@ def explain(
         incomplete += print_maps(target, mapped)
     if incomplete:
         raise PartialError("; ".join(incomplete))
+
+
+def _write_pages(
+    folder: Path,
+    explanation: Any,
+    record: dict[str, Any],
+    horizons: Sequence[float] | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Write a page for each patient; what was written."""
+    from survfuse.report.patient_files import write_pages
+
+    horizon = horizons[0] if horizons else None
+    with table_progress(quiet) as step:
+        return write_pages(folder, explanation, record, horizon=horizon, step=step)
+
+
+def _print_pages(target: Path, pages: dict[str, Any] | None) -> list[str]:
+    """Say where the pages are; what is incomplete."""
+    from survfuse._errors import listed
+
+    if pages is None:
+        return []
+    typer.echo(f"pages: {target / pages['index']}")
+    failed = pages["failed"]
+    if not failed:
+        return []
+    return [f"{len(failed)} patients have no page: {listed(failed.values(), 3)}"]
 
 
 def _patients(
@@ -198,6 +236,7 @@ def _horizons(
 def _record(
     bundle: Path,
     cohort: str,
+    fingerprint: str,
     explanation: Any,
     source: str,
 ) -> dict[str, Any]:
@@ -215,6 +254,7 @@ def _record(
         "command": " ".join(["survfuse", *sys.argv[1:]]),
         "bundle": {"path": bundle, "sha256": sha256_file(bundle / "bundle.json")},
         "cohort": cohort,
+        "cohort_sha256": fingerprint,
         "unit": explanation.prediction.unit,
         "patients": len(explanation.patients),
         "reference": {"patients": explained.reference.patients, "from": source},
