@@ -19,6 +19,7 @@ from survfuse.cohort.tile_clusters import fit_clusters
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import FitConfig, parameters_of
 from survfuse.estimators import Fitted, FoldContext, fit_model
+from survfuse.fit_summary import kaplan_meier_of
 from survfuse.prediction import Prediction
 from survfuse.recalibration import calibration_patients, recalibrated
 from survfuse.training import Hook
@@ -135,7 +136,9 @@ class SurvivalFusion:
         fitted = fit_model(fold, self.config)
         scalers = fitted.transforms.bag_scaler
         clusters = fit_clusters(cohort, fold.ids, scalers)
-        self.fitted = replace(fitted, clusters=clusters)
+        curve = kaplan_meier_of(fold.time, fold.event)
+        summary = {**fitted.summary, "kaplan_meier": curve}
+        self.fitted = replace(fitted, clusters=clusters, summary=summary)
         return self
 
     def predict(

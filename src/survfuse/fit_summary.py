@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,11 +14,15 @@ from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
+from survfuse.survival.curves import kaplan_meier_table
 from survfuse.survival.degrees_of_freedom import (
     RULE,
     Effective,
     events_per_effective,
 )
+
+MOST_STEPS = 200
+"""Of the Kaplan–Meier curve that a fit keeps."""
 
 
 def learned_from(
@@ -62,6 +67,33 @@ def learned_from(
             "python": platform.python_version(),
         },
     }
+
+
+def kaplan_meier_of(
+    time: FloatArray, event: BoolArray
+) -> dict[str, list[float | None]]:
+    """Kaplan–Meier curve of the training patients, in plain values for a fit's summary.
+
+    Parameters
+    ----------
+    time, event : array, (patients,)
+
+    Returns
+    -------
+    dict
+        `time`, `survival`, and the ends `low` and `high` of its 95 % interval, None where there is
+        none; at most 200 steps, evenly spaced where there are more.
+    """
+    table = kaplan_meier_table(time, event)
+    count = len(table.time)
+    chosen = np.unique(
+        np.linspace(0, count - 1, min(count, MOST_STEPS)).round().astype(int)
+    )
+    curve: dict[str, list[float | None]] = {}
+    for name in ("time", "survival", "low", "high"):
+        values = np.asarray(getattr(table, name), np.float64)[chosen].tolist()
+        curve[name] = [value if math.isfinite(value) else None for value in values]
+    return curve
 
 
 def priors_of(cohort: Cohort, names: Iterable[str]) -> list[dict[str, Any]]:

@@ -56,3 +56,17 @@ def test_nothing_else_is_ever_replaced(finished: Path, force: bool) -> None:
     file = finished / "terms.csv"
     with pytest.raises(InputError, match="a file is there, expected a folder"):
         try_explanation_folder(file, force=force)
+
+
+def test_files_in_folders_belong_to_the_explanation(tmp_path: Path) -> None:
+    finished = tmp_path / "explanation"
+    map_file = finished / "maps" / "P1" / "S1.png"
+    map_file.parent.mkdir(parents=True)
+    map_file.write_bytes(b"a map")
+    write_record(finished, {"cohort": "c"})
+    files = read_json(finished / "explanation.json")["files"]
+    assert set(files) == {"maps/P1/S1.png"}
+    assert try_explanation_folder(finished, force=True) == finished
+    (map_file.parent / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds maps/P1/mine\.txt, which no"):
+        try_explanation_folder(finished, force=True)

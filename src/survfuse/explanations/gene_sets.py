@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from survfuse._errors import InputError, listed
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.cohort.gene_choice import read_gmt
 from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.estimators.network_parts import NetworkParts
@@ -38,21 +39,11 @@ def gene_sets(explained: Explained) -> pd.DataFrame:
         have the modality. Empty where no model reads sets; see `in_gene_sets` for any model.
     """
     frames = []
-    for name, transform in matrices(explained).items():
-        is_network = isinstance(explained.parts, NetworkParts)
-        if transform.sets is None or (transform.set_names and not is_network):
-            continue
-        if transform.set_names:
-            values = _weighed_sets(explained, name, transform.set_names)
-            weights = np.full(values.shape[1], np.nan)
-        else:
-            split = input_contributions(explained, name)
-            weights, values = split.slopes.mean(axis=0), split.features[split.present]
-        own = pd.DataFrame(
-            {"modality": name, "set": transform.set_names or transform.features}
-        )
-        own["genes"] = np.diff(transform.sets.indptr)
-        own["weight"] = weights
+    for name, own_sets in set_contributions(explained).items():
+        values = own_sets.values
+        own = pd.DataFrame({"modality": name, "set": own_sets.names})
+        own["genes"] = own_sets.genes
+        own["weight"] = own_sets.weights
         own["sd"] = values.std(axis=0) if len(values) else np.nan
         own["mean_abs"] = np.abs(values).mean(axis=0) if len(values) else np.nan
         frames.append(own)
@@ -63,14 +54,64 @@ def gene_sets(explained: Explained) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _weighed_sets(
+@dataclass(frozen=True, eq=False)
+class SetContributions:
+    """What gene sets contribute to the main effect of a modality.
+
+    Attributes
+    ----------
+    names : tuple of str, (sets,)
+    genes : array of int, (sets,)
+        That are measured.
+    weights : array, (sets,)
+        Log-risk per unit of each set; NaN where a set has no unit.
+    rows : array of int, (patients,)
+        Places of the patients who have the modality.
+    values : array, (patients, sets)
+    """
+
+    names: tuple[str, ...]
+    genes: IntArray
+    weights: FloatArray
+    rows: IntArray
+    values: FloatArray
+
+    def of(self, row: int) -> FloatArray:
+        """Contributions to one patient, who has the modality; (sets,)."""
+        return np.asarray(self.values[np.searchsorted(self.rows, row)])
+
+
+def set_contributions(explained: Explained) -> dict[str, SetContributions]:
+    """Contributions of the gene sets that a model reads, by modality; computed once."""
+    if "gene sets" not in explained.computed:
+        found = {}
+        for name, transform in matrices(explained).items():
+            is_network = isinstance(explained.parts, NetworkParts)
+            if transform.sets is None or (transform.set_names and not is_network):
+                continue
+            found[name] = _contributions(explained, name, transform)
+        explained.computed["gene sets"] = found
+    sets: dict[str, SetContributions] = explained.computed["gene sets"]
+    return sets
+
+
+def _contributions(
     explained: Explained,
     modality: str,
-    names: tuple[str, ...],
-) -> FloatArray:
-    """Contributions of sets whose genes each network of an ensemble weighs; (patients, sets)."""
-    read = read_contributions(explained, modality)
-    return np.asarray(read.reshape(len(read), -1, len(names)).sum(axis=1))
+    transform: ExpressionTransform,
+) -> SetContributions:
+    """Sets that are mean z-scores, or whose genes each network of an ensemble weighs."""
+    assert transform.sets is not None
+    genes = np.diff(transform.sets.indptr)
+    rows = np.flatnonzero(explained.present(modality))
+    if transform.set_names:
+        names = tuple(transform.set_names)
+        read = read_contributions(explained, modality)
+        values = read.reshape(len(read), -1, len(names)).sum(axis=1)
+        return SetContributions(names, genes, np.full(len(names), np.nan), rows, values)
+    split = input_contributions(explained, modality)
+    weights, values = split.slopes.mean(axis=0), split.features[split.present]
+    return SetContributions(tuple(transform.features), genes, weights, rows, values)
 
 
 def in_gene_sets(explained: Explained, path: Path | str) -> pd.DataFrame:

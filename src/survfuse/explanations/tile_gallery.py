@@ -70,7 +70,7 @@ def cluster_examples(
     places = np.linspace(0, len(has) - 1, min(len(has), MOST_PATIENTS)).round()
     nearest = [pd.DataFrame(columns=[*WHERE, "cluster", "distance"])]
     for row in has[places.astype(np.int64)]:
-        nearest.append(_nearest_tiles(explained, name, explained.ids[row]))
+        nearest.append(nearest_tiles(explained, name, explained.ids[row]))
     joined = pd.concat(nearest[1:] or nearest, ignore_index=True)
     ordered = joined.sort_values(["cluster", "distance"], kind="stable")
     examples = ordered.groupby("cluster", sort=False).head(count)
@@ -215,12 +215,26 @@ def contact_sheet(examples: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:
     return figure
 
 
-def _nearest_tiles(
+def nearest_tiles(
     explained: Explained,
     modality: str,
     patient: str,
 ) -> pd.DataFrame:
-    """The patient's tile that is nearest to each centre, of clusters that it belongs to."""
+    """The patient's tile that is nearest to each centre, of clusters that it belongs to.
+
+    Parameters
+    ----------
+    explained : Explained
+    modality : str
+        A bag whose tiles the model clusters.
+    patient : str
+        Who has the bag.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`cluster_examples`, and `cluster`.
+    """
     data = explained.cohort.modalities[modality]
     assert isinstance(data, BagData)
     clusters = explained.fitted.clusters[modality]

@@ -51,7 +51,7 @@ def try_explanation_folder(
 
 
 def _refuse_taken(target: Path, force: bool) -> None:
-    present = {file.name for file in target.iterdir()}
+    present = {file.relative_to(target).as_posix() for file in _all_files(target)}
     if not present:
         return
     files = _files_of(target)
@@ -78,11 +78,20 @@ def _files_of(folder: Path) -> set[str]:
     return set()
 
 
+def _all_files(folder: Path) -> list[Path]:
+    """Everything in a folder and the folders below it but these folders themselves, sorted."""
+    return sorted(
+        path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+    )
+
+
 def write_record(
     folder: Path,
     record: Mapping[str, Any],
 ) -> None:
     """Write ``explanation.json`` when all other files are there, each of which it hashes."""
-    files = {file.name: sha256_file(file) for file in sorted(folder.iterdir())}
+    files = {}
+    for file in _all_files(folder):
+        files[file.relative_to(folder).as_posix()] = sha256_file(file)
     header = {"format": FORMAT, "version": VERSION}
     write_json(folder / RECORD, {**header, **record, "files": files})

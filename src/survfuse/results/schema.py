@@ -378,6 +378,20 @@ class ProblemRow(TypedDict, total=False):
     hint: Text
 
 
+class ColumnLabels(TypedDict):
+    """Words of the cohort file for a column and for its values."""
+
+    label: Text
+    values: dict[str, str]
+
+
+class ModalityLabels(TypedDict):
+    """Words of the cohort file for a modality and for its columns."""
+
+    label: Text
+    columns: dict[str, ColumnLabels]
+
+
 class CohortRecord(TypedDict):
     """``cohort.json``: the patients analysed and the scale of the analysis."""
 
@@ -389,6 +403,7 @@ class CohortRecord(TypedDict):
     flow: NotRequired[list[FlowStep] | None]
     modalities: NotRequired[list[ModalityRow] | None]
     priors: NotRequired[list[PriorRow] | None]
+    labels: NotRequired[dict[str, ModalityLabels] | None]
     patterns: NotRequired[list[Pattern] | None]
     problems: NotRequired[list[ProblemRow] | None]
     follow_up_median: NotRequired[Number]

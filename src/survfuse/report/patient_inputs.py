@@ -1,0 +1,180 @@
+"""Columns, genes and gene sets of one patient, largest contribution first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from survfuse._errors import SurvfuseError
+from survfuse.cohort.modalities import TableData
+from survfuse.explanations import Explanation
+from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
+from survfuse.explanations.figures import grey_terms
+from survfuse.explanations.gene_sets import set_contributions
+from survfuse.explanations.gene_weights import DOMINATES, matrices
+
+MOST_COLUMNS, MOST_GENES, MOST_SETS = 14, 8, 6
+LEAST = 0.005
+"""Of log-risk, below which what is left of a modality is not shown."""
+
+
+def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
+    """Columns of all tables and priors.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    patient : str
+
+    Returns
+    -------
+    dict
+        `rows`: `modality`, `label`, `value` as a reader sees it, `known`, `contribution`, `ratio`
+        (hazard ratio in words, or empty) and `grey`; `rest` and `rest_count`, of those that are
+        not shown; `most`, the largest size; `why_no_ratio`; `modalities`, how many there are.
+    """
+    table = explanation.variables
+    own = table[table["patient_id"] == patient]
+    ratios, why = _ratios(explanation)
+    grey = _grey_columns(explanation)
+    rows = []
+    for modality, column, value, known, contribution in own[
+        ["modality", "column", "value", "known", "contribution"]
+    ].itertuples(index=False):
+        if column in (PRESENCE, NOT_ATTRIBUTED) and abs(contribution) < LEAST:
+            continue
+        spec = _spec(explanation, modality, column)
+        rows.append(
+            {
+                "modality": modality,
+                "label": getattr(spec, "label", "") or column,
+                "value": _written(value, spec),
+                "known": bool(known),
+                "contribution": float(contribution),
+                "ratio": ratios.get((modality, column, str(value)))
+                or ratios.get((modality, column, ""), ""),
+                "grey": (modality, column) in grey
+                or modality in grey_terms(explanation),
+            },
+        )
+    rows.sort(key=lambda item: -abs(item["contribution"]))
+    rest = [item["contribution"] for item in rows[MOST_COLUMNS:]]
+    return {
+        "rows": rows[:MOST_COLUMNS],
+        "rest": sum(rest),
+        "rest_count": len(rest),
+        "most": max([abs(item["contribution"]) for item in rows], default=0.0),
+        "why_no_ratio": why,
+        "modalities": len({item["modality"] for item in rows}),
+    }
+
+
+def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
+    """Largest genes and gene sets of each expression modality that the patient has.
+
+    Returns
+    -------
+    list of dict
+        Of each modality `name`, `genes` (`gene`, `z`, `value`, `contribution`), `count` of all,
+        `rest` (sum of those not shown), `dominant` (a gene that is more than half of all, or
+        empty), `sets` (`set`, `contribution`), `grey` and `says`.
+    """
+    explained, found = explanation.explained, []
+    row = explained.row(patient)
+    present = [name for name in matrices(explained) if explained.present(name)[row]]
+    table = explanation.genes_of(patient) if present else pd.DataFrame()
+    for name in present:
+        own = table[table["modality"] == name]
+        genes = own[~own["gene"].isin([PRESENCE, NOT_ATTRIBUTED])]
+        sizes = genes["contribution"].abs()
+        total = float(sizes.sum())
+        top = genes.head(MOST_GENES)
+        dominates = total > 0 and sizes.iloc[0] > DOMINATES * total
+        found.append(
+            {
+                "name": name,
+                "genes": top.to_dict("records"),
+                "count": len(genes),
+                "rest": float(own["contribution"].sum() - top["contribution"].sum()),
+                "most": float(sizes.max()) if len(sizes) else 0.0,
+                "dominant": str(genes["gene"].iloc[0]) if dominates else "",
+                "sets": _sets(explanation, name, row),
+                **_judged(explanation, "genes", name),
+            },
+        )
+    return found
+
+
+def _sets(explanation: Explanation, modality: str, row: int) -> list[dict[str, Any]]:
+    """Gene sets that the model reads, largest contribution first."""
+    sets = set_contributions(explanation.explained).get(modality)
+    if sets is None:
+        return []
+    own = sets.of(row)
+    order = np.argsort(-np.abs(own), kind="stable")[:MOST_SETS]
+    return [
+        {"set": sets.names[place], "contribution": float(own[place])} for place in order
+    ]
+
+
+def _judged(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:
+    """Whether what is said of a modality reproduces, and the sentence about it."""
+    frame = explanation.agreement
+    rows = frame[(frame["level"] == level) & (frame["modality"] == modality)]
+    if rows.empty:
+        grey = modality in grey_terms(explanation)
+        return {"grey": grey, "says": "agreement was not measured"}
+    row = rows.iloc[0]
+    grey = row["status"] == "grey" or modality in grey_terms(explanation)
+    return {"grey": bool(grey), "says": str(row["says"])}
+
+
+def _grey_columns(explanation: Explanation) -> set[tuple[str, str]]:
+    """Columns whose contribution does not reproduce."""
+    frame = explanation.agreement
+    rows = frame[(frame["level"] == "column") & (frame["status"] == "grey")]
+    return set(zip(rows["modality"], rows["name"], strict=True))
+
+
+def _ratios(explanation: Explanation) -> tuple[Mapping[tuple[str, str, str], str], str]:
+    """Hazard ratio of each column, of each level of categories, in words; computed once."""
+    computed = explanation.explained.computed
+    if "ratios in words" not in computed:
+        try:
+            frame = explanation.hazard_ratios
+        except SurvfuseError as error:
+            computed["ratios in words"] = {}, str(error)
+        else:
+            computed["ratios in words"] = _in_words(frame), ""
+    found: tuple[Mapping[tuple[str, str, str], str], str] = computed["ratios in words"]
+    return found
+
+
+def _in_words(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """One ratio a column or level: per SD of numbers, per level, against the mean of categories."""
+    words = {}
+    for modality, column, level, contrast, ratio in frame[
+        ["modality", "column", "level", "contrast", "hazard_ratio"]
+    ].itertuples(index=False):
+        if contrast == "per unit" or (level and contrast != "against the mean"):
+            continue
+        words[(modality, column, level)] = f"{ratio:.2f} {contrast}"
+    return words
+
+
+def _spec(explanation: Explanation, modality: str, column: str) -> Any:
+    """What the cohort file says of a column; None of a prior's risk and of rows that are none."""
+    data = explanation.explained.cohort.modalities.get(modality)
+    return data.columns.get(column) if isinstance(data, TableData) else None
+
+
+def _written(value: Any, spec: Any) -> str:
+    """A cell with the label that the cohort file gives it; empty where there is none."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    labels = getattr(spec, "labels", None) or {}
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return str(labels.get(str(value), labels.get(text, text)))

@@ -1,0 +1,224 @@
+"""The risk of one patient: at a horizon, over time, and beside the training patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from survfuse._types import FloatArray
+from survfuse.decomposition import decompose
+from survfuse.evaluation.default_horizons import default_horizons
+from survfuse.explanations import Explanation
+from survfuse.explanations.explained import Explained
+from survfuse.survival.curves import StepFunction, SurvivalCurves
+
+GROUPS = ("low", "intermediate", "high")
+CENTRAL = 0.8
+"""Share of such patients whose event lies inside the interval of times."""
+MEAN_CURVE = (
+    "mean of the curves predicted for {patients} training patients; the bundle does not hold their "
+    "Kaplan–Meier curve"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Survival of the training patients.
+
+    Attributes
+    ----------
+    time, survival : array, (steps,)
+        From time 0.
+    low, high : array, (steps,), or None
+        95 % interval, NaN where there is none.
+    name : str
+        What the curve is.
+    note : str
+        What a reader must know of it.
+    """
+
+    time: FloatArray
+    survival: FloatArray
+    low: FloatArray | None
+    high: FloatArray | None
+    name: str
+    note: str = ""
+
+    def risk_at(self, horizon: float) -> dict[str, float | None]:
+        """Share with the event by a horizon, and its interval; None where not known."""
+        step = int(np.searchsorted(self.time, horizon, side="right")) - 1
+        known = horizon <= self.time[-1] or self.survival[-1] == 0
+        risk = float(1 - self.survival[step]) if known else None
+        ends: dict[str, float | None] = {"low": None, "high": None}
+        if known and self.low is not None and self.high is not None:
+            low, high = float(1 - self.high[step]), float(1 - self.low[step])
+            if np.isfinite(low + high) and low < high:
+                ends = {"low": low, "high": high}
+        return {"risk": risk, **ends}
+
+
+def page_horizon(explanation: Explanation) -> float:
+    """Horizon of a page where none is given: 3 years, the nearest default to it, or the last time.
+
+    Parameters
+    ----------
+    explanation : Explanation
+
+    Returns
+    -------
+    float
+        In the unit of the model.
+    """
+    summary = explanation.explained.fitted.summary
+    longest = float(summary.get("calibration_cohort", summary)["longest_time"])
+    offered = default_horizons(str(summary["unit"]), longest)
+    return offered[len(offered) // 2] if offered else longest
+
+
+def outlook(
+    explanation: Explanation,
+    row: int,
+    horizon: float,
+) -> dict[str, Any]:
+    """Risk, curve and times of a patient, beside the training patients.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    row : int
+        Of the patient.
+    horizon : float
+        In the unit of the model.
+
+    Returns
+    -------
+    dict
+        `risk` at the horizon (None where `why_no_risk` says why), `members` (its range over the
+        members of the model, or None), `population` and `average` (its risk), `curve` (times and
+        survival, or None), `time`, `time_low` and `time_high`, `bound`, `group`, `log_risk`.
+    """
+    prediction, calibrator = explanation.prediction, explanation.prediction.calibrator
+    log_risk = prediction.log_risk[row : row + 1]
+    population = population_of(explanation)
+    facts: dict[str, Any] = {
+        "horizon": horizon,
+        "unit": prediction.unit,
+        "log_risk": float(log_risk[0]),
+        "group": GROUPS[int(prediction.risk_group[row])],
+        "time": _known(prediction.predicted_time[row]),
+        "population": population,
+        "average": population.risk_at(horizon),
+        "calibration_note": calibrator.note,
+        "risk": None,
+        "why_no_risk": "",
+        "curve": None,
+        "members": None,
+        "time_low": None,
+        "time_high": None,
+        "bound": _bound(explanation, log_risk),
+    }
+    if not calibrator.has_curves:
+        why = f"calibration {calibrator.name} gives a time and no probability"
+        return {**facts, "why_no_risk": why}
+    curves = calibrator.curves(log_risk)
+    risk = _known(1 - curves.at([horizon])[0, 0])
+    if risk is None:
+        facts["why_no_risk"] = (
+            f"{horizon:g} {prediction.unit} lie beyond the {curves.last:g} {prediction.unit} that "
+            "training patients were followed"
+        )
+    tail = (1 - CENTRAL) / 2
+    return {
+        **facts,
+        "risk": risk,
+        "curve": _steps(curves),
+        "members": _range_of_members(explanation.explained, row, horizon),
+        "time_low": _known(curves.quantile(tail)[0]),
+        "time_high": _known(curves.quantile(1 - tail)[0]),
+    }
+
+
+def population_of(explanation: Explanation) -> Population:
+    """Survival of the training patients; computed once for all pages."""
+    explained = explanation.explained
+    found: Population = explained.computed.setdefault(
+        "population", _population(explained)
+    )
+    return found
+
+
+def _population(explained: Explained) -> Population:
+    """Kaplan–Meier curve of the training patients, or the nearest thing that is known."""
+    stored = explained.fitted.summary.get("kaplan_meier")
+    name = "training patients (Kaplan–Meier)"
+    if stored:
+        time, survival, low, high = (
+            np.array(stored[key], np.float64)
+            for key in ("time", "survival", "low", "high")
+        )
+        return Population(time, survival, low, high, name)
+    calibrator = explained.prediction.calibrator
+    curve = getattr(calibrator, "survival", None)
+    if isinstance(curve, StepFunction):
+        time, survival = np.append(0.0, curve.x), np.append(1.0, curve.y)
+        note = "the bundle does not hold its interval"
+        return Population(time, survival, None, None, name, note)
+    background = explained.reference.background
+    curves = calibrator.curves(explained.parts.log_risk(background))
+    time = np.concatenate([[0.0], curves.times, [curves.last]])
+    mean = curves.survival.mean(axis=0)
+    survival = np.concatenate([[1.0], mean, mean[-1:]])
+    note = MEAN_CURVE.format(patients=len(background))
+    return Population(
+        time, survival, None, None, "training patients (mean prediction)", note
+    )
+
+
+def _steps(curves: SurvivalCurves) -> dict[str, FloatArray]:
+    """The curve of one patient, from time 0 to the last time that is known."""
+    survival = np.append(1.0, curves.survival[0])
+    return {
+        "time": np.concatenate([[0.0], curves.times, [curves.last]]),
+        "survival": np.append(survival, survival[-1]),
+    }
+
+
+def _range_of_members(
+    explained: Explained,
+    row: int,
+    horizon: float,
+) -> Mapping[str, Any] | None:
+    """Smallest and largest risk that a member of the model gives; None where it has one member."""
+    members = explained.parts.members
+    if len(members) < 2:
+        return None
+    readings = explained.readings.take(np.array([row]))
+    risks = []
+    for member in members:
+        own = decompose((member,), readings, explained.reference)
+        log_risk = np.sum(list(own.effects.values()), axis=0)
+        curves = explained.prediction.calibrator.curves(log_risk)
+        risks.append(float(1 - curves.at([horizon])[0, 0]))
+    if np.isnan(risks).any():
+        return None
+    return {"count": len(members), "low": min(risks), "high": max(risks)}
+
+
+def _bound(explanation: Explanation, log_risk: FloatArray) -> dict[str, Any] | None:
+    """Time that the patient outlives with a stated probability, where the model has a bound."""
+    bound = explanation.prediction.bound
+    if bound is None:
+        return None
+    return {
+        "level": bound.level,
+        "time": float(bound.lower(log_risk)[0]),
+        "note": bound.note,
+        "assumptions": bound.assumptions,
+    }
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

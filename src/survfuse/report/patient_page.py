@@ -1,0 +1,126 @@
+"""One self-contained page about one patient: the risk, and what it is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from markupsafe import Markup
+
+from survfuse.explanations import Explanation
+from survfuse.explanations.figures import signed
+from survfuse.figures.formatting import duration, percent
+from survfuse.report.patient_data import inputs_of
+from survfuse.report.patient_figures import bar, icons, survival_figure
+from survfuse.report.patient_inputs import columns_of, genes_of
+from survfuse.report.patient_model import model_of
+from survfuse.report.patient_outlook import outlook, page_horizon
+from survfuse.report.patient_slides import slides_of
+from survfuse.report.patient_terms import terms_of
+from survfuse.report.wording import environment
+
+
+def patient_page(
+    explanation: Explanation,
+    patient: str,
+    *,
+    record: Mapping[str, Any] | None = None,
+    horizon: float | None = None,
+    pictures: bool = True,
+) -> str:
+    """Write a page about one patient: HTML that needs nothing but itself, two pages of A4 on paper.
+
+    What concerns all patients is computed once for all pages of an explanation.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    patient : str
+        One of its patients.
+    record : mapping, optional
+        As ``explanation.json`` holds it: the hash of the bundle is taken from there.
+    horizon : float, optional
+        Time of the risk, in the unit of the model; 3 years, or the nearest default horizon, where
+        not given.
+    pictures : bool
+        Whether to show maps and tiles, for which slides are read.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        When the patient was not explained.
+    """
+    row = explanation.explained.row(patient)
+    at = page_horizon(explanation) if horizon is None else float(horizon)
+    facts = outlook(explanation, row, at)
+    page = environment(autoescape=True)
+    page.filters |= {
+        "signed": signed,
+        "points": _points,
+        "small": _small,
+        "capital": _capital,
+    }
+    model = model_of(explanation, patient, record)
+    return page.get_template("patient.html.j2").render(
+        css=_style(),
+        patient=patient,
+        cohort=(record or {}).get("cohort") or explanation.explained.cohort.name,
+        outlook=facts,
+        at=duration(at, facts["unit"]),
+        curves=survival_figure(facts),
+        icons=_icons(facts, model["endpoint"]),
+        inputs=inputs_of(explanation, patient),
+        terms=terms_of(explanation, patient, at),
+        columns=columns_of(explanation, patient),
+        genes=genes_of(explanation, patient),
+        bags=slides_of(explanation, patient, pictures=pictures),
+        model=model,
+        notes=list(explanation.notes),
+        bar=bar,
+    )
+
+
+def _points(value: float) -> str:
+    """Percentage points with their sign.
+
+    >>> _points(12.34), _points(-0.04)
+    ('+12.3', '0.0')
+    """
+    text = f"{value:+.1f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.0" else text
+
+
+def _small(value: float) -> str:
+    """Contribution of one gene of many: as many decimals as two digits need.
+
+    >>> _small(0.25), _small(-0.000478), _small(0.0)
+    ('+0.25', '−0.00048', '0.00')
+    """
+    if abs(value) >= 0.1 or value == 0:
+        return signed(value)
+    return f"{value:+.{1 - math.floor(math.log10(abs(value)))}f}".replace("-", "−")
+
+
+def _capital(text: str) -> str:
+    """A text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def _style() -> Markup:
+    sheet = files("survfuse.report") / "templates" / "patient.css"
+    return Markup(sheet.read_text(encoding="utf-8"))
+
+
+def _icons(facts: Mapping[str, Any], endpoint: str) -> Markup | None:
+    """100 patients, where there is a risk."""
+    if facts["risk"] is None:
+        return None
+    at = duration(facts["horizon"], facts["unit"])
+    text = f"Of 100 patients like this, {percent(facts['risk'])[:-1]} have {endpoint} by {at}"
+    return icons(facts["risk"], text)

@@ -1,0 +1,205 @@
+"""Slides of one patient: maps, clusters of tiles, and the tiles of highest and lowest risk."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import pandas as pd
+
+from survfuse._errors import SurvfuseError
+from survfuse.explanations import Explanation
+from survfuse.explanations.bag_terms import bags
+from survfuse.explanations.cluster_contributions import cluster_rows
+from survfuse.explanations.figures import grey_terms
+from survfuse.explanations.tile_gallery import nearest_tiles, tile_pictures
+from survfuse.maps import SlideMap
+from survfuse.maps.overlay import overlay
+
+MOST_SLIDES, MOST_CLUSTERS, MOST_TILES = 2, 8, 5
+MAP_PX, TILE_PX = 720, 96
+"""Longest side of a map, and side of the picture of a tile; together they bound a page's size."""
+QUALITY = 80
+LEFT_OUT = "pictures were not asked for"
+
+
+def slides_of(
+    explanation: Explanation,
+    patient: str,
+    *,
+    pictures: bool,
+) -> list[dict[str, Any]]:
+    """Everything about the slides of a patient, of each bag of the model.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    patient : str
+    pictures : bool
+        Whether to read pixels.
+
+    Returns
+    -------
+    list of dict
+        `name` of the bag, `why_nothing` (empty where there is something), `maps`, `clusters`,
+        `highest` and `lowest`, `tiles` and `slides` (counts), `why_no_pictures`, `grey`, `says`.
+    """
+    explained = explanation.explained
+    row, found = explained.row(patient), []
+    for name in bags(explained):
+        facts = {"name": name, "why_nothing": ""}
+        if not explained.present(name)[row]:
+            facts["why_nothing"] = "this patient has no tiles"
+            found.append(facts)
+            continue
+        try:
+            frame = explanation.tiles(patient, name)
+        except SurvfuseError as error:
+            found.append({**facts, "why_nothing": str(error).removeprefix(f"{name}: ")})
+            continue
+        found.append({**facts, **_slides(explanation, patient, name, frame, pictures)})
+    return found
+
+
+def _slides(
+    explanation: Explanation,
+    patient: str,
+    modality: str,
+    frame: pd.DataFrame,
+    pictures: bool,
+) -> dict[str, Any]:
+    """Facts of a bag that has a main effect."""
+    counts = frame["slide"].value_counts(sort=False)
+    shown = counts.sort_values(ascending=False, kind="stable").index[:MOST_SLIDES]
+    maps, why_no_map = _maps(explanation, patient, modality, list(shown), pictures)
+    clusters = cluster_rows(patient, frame)
+    order = (
+        clusters["contribution"].abs().sort_values(ascending=False, kind="stable").index
+    )
+    clusters = clusters.loc[order].reset_index(drop=True)
+    extremes = explanation.extreme_tiles(patient, modality, count=MOST_TILES)
+    examples = pd.DataFrame()
+    if len(clusters):
+        nearest = nearest_tiles(explanation.explained, modality, patient)
+        examples = nearest[
+            nearest["cluster"].isin(clusters["cluster"].head(MOST_CLUSTERS))
+        ]
+    wanted = pd.concat([extremes, examples], ignore_index=True)
+    images, why = _pictures(explanation, wanted) if pictures else ([], LEFT_OUT)
+    images = images or [""] * len(wanted)
+    tiles = _with_pictures(extremes, images)
+    by_cluster = (
+        dict(zip(wanted["cluster"], images, strict=True)) if len(examples) else {}
+    )
+    return {
+        "tiles": len(frame),
+        "slides": len(counts),
+        "maps": maps,
+        "why_no_map": why_no_map,
+        "clusters": [
+            {**row, "picture": by_cluster.get(row["cluster"], "")}
+            for row in clusters.head(MOST_CLUSTERS).to_dict("records")
+        ],
+        "more_clusters": max(0, len(clusters) - MOST_CLUSTERS),
+        "most": float(clusters["contribution"].abs().max()) if len(clusters) else 0.0,
+        "highest": [row for row in tiles if row["group"] == "highest"],
+        "lowest": [row for row in tiles if row["group"] == "lowest"],
+        "why_no_pictures": why,
+        **_judged(explanation, modality),
+    }
+
+
+def _maps(
+    explanation: Explanation,
+    patient: str,
+    modality: str,
+    shown: Sequence[str],
+    pictures: bool,
+) -> tuple[list[dict[str, Any]], str]:
+    """Maps of some slides as pictures, or why there is none."""
+    if not pictures:
+        return [], LEFT_OUT
+    try:
+        maps = explanation.slide_maps(patient, modality)
+        return [_map(maps[slide_id]) for slide_id in shown], ""
+    except SurvfuseError as error:
+        return [], str(error).removeprefix(f"{modality}: ")
+
+
+def _map(slide_map: SlideMap) -> dict[str, Any]:
+    """The tile risks of a slide over its overview, or over paper, and the key to its colours."""
+    name = "tile_risk"
+    score, note = slide_map.score(name), ""
+    if slide_map.image is None:
+        note = (
+            "the cohort names no image of this slide: the map is drawn on blank paper"
+        )
+    try:
+        opened = _opened(slide_map) if slide_map.image is not None else nullcontext()
+        with opened as reader:
+            picture = overlay(slide_map, name, reader, longest=MAP_PX)
+    except (SurvfuseError, OSError) as error:
+        picture = overlay(slide_map, name, longest=MAP_PX)
+        note = f"the slide cannot be shown ({error}): the map is drawn on blank paper"
+    height, width = picture.shape[:2]
+    return {
+        "slide": slide_map.slide_id,
+        "picture": _jpeg(picture),
+        "width": width,
+        "height": height,
+        "limit": score.limit,
+        "tiles": slide_map.tiles,
+        "note": note,
+    }
+
+
+def _opened(slide_map: SlideMap) -> Any:
+    from survfuse.slides.opening import open_slide
+
+    assert slide_map.image is not None
+    return open_slide(slide_map.image)
+
+
+def _pictures(
+    explanation: Explanation,
+    wanted: pd.DataFrame,
+) -> tuple[list[str], str]:
+    """Pixels of tiles as JPEG in Base64, or why there are none."""
+    from PIL import Image
+
+    try:
+        read = tile_pictures(explanation.explained.cohort, wanted, side=TILE_PX)
+    except (SurvfuseError, OSError) as error:
+        return [], str(error)
+    return [_jpeg(Image.open(io.BytesIO(png))) for png in read], ""
+
+
+def _jpeg(picture: Any) -> str:
+    """A picture (an image of Pillow, or RGB) as JPEG in Base64."""
+    from PIL import Image
+
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return b64encode(buffer.getvalue()).decode()
+
+
+def _with_pictures(tiles: pd.DataFrame, images: Sequence[str]) -> list[dict[str, Any]]:
+    records: Any = tiles.to_dict("records")
+    for row, image in zip(records, images, strict=False):
+        row["picture"] = image
+    return list(records)
+
+
+def _judged(explanation: Explanation, modality: str) -> Mapping[str, Any]:
+    """Whether the map reproduces, and the sentence about it."""
+    frame = explanation.agreement
+    rows = frame[(frame["level"] == "tiles") & (frame["modality"] == modality)]
+    grey = modality in grey_terms(explanation)
+    if rows.empty:
+        return {"grey": grey, "says": "agreement was not measured"}
+    row = rows.iloc[0]
+    return {"grey": bool(grey or row["status"] == "grey"), "says": str(row["says"])}
