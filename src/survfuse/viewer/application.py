@@ -17,17 +17,16 @@ from survfuse.maps import SlideMap
 from survfuse.viewer import security
 from survfuse.viewer.open_slides import OpenSlides
 from survfuse.viewer.slide_view import (
+    THUMBNAIL_PX,
     number_bytes,
-    palettes,
     picture_around,
     picture_of,
     score_bytes,
     slide_record,
 )
-from survfuse.viewer.study import PatientSlide, Study
+from survfuse.viewer.study import Study
 
 STATIC = files("survfuse.viewer") / "static"
-THUMBNAIL_PX = 112
 KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 """Of tiles, whose address holds the version of the slide."""
 BINARY = "application/octet-stream"
@@ -81,35 +80,12 @@ class _Handlers:
 
     def patient(self, patient: Id) -> Response:
         """One patient: facts, terms, slides."""
-        study = self.study
-        study.check(patient)
-        slides = []
-        for slide in study.slides(patient):
-            slides.append(
-                {
-                    "modality": slide.modality,
-                    "slide": slide.slide_id,
-                    "tiles": slide.tiles,
-                },
-            )
-        return JSONResponse(
-            {
-                "patient": patient,
-                "kind": study.kind,
-                "cohort": study.cohort.name,
-                "source": study.source.name,
-                "facts": study.table.facts(patient),
-                "terms": study.terms(patient),
-                "slides": slides,
-                "palettes": palettes(),
-                "has_page": study.kind == "bundle",
-            },
-        )
+        return JSONResponse(self.study.record_of(patient))
 
     def slide(self, patient: Id, modality: Id, slide: Id) -> Response:
         """One slide: where image and map lie, scores, tiles to list."""
         own = self.study.slide(patient, (modality, slide))
-        one, why = self._map_of(patient, own)
+        one, why = self.study.map_of(patient, own)
         picture, version, no_image = None, "", own.why_no_image
         if own.image is not None:
             try:
@@ -182,19 +158,9 @@ class _Handlers:
         policy = {"Content-Security-Policy": security.PAGE_POLICY}
         return HTMLResponse(html, headers=policy)
 
-    def _map_of(
-        self,
-        patient: str,
-        slide: PatientSlide,
-    ) -> tuple[SlideMap | None, str]:
-        """The map of a slide, and why there is none."""
-        maps, why = self.study.maps(patient, slide.modality)
-        one = maps.get(slide.slide_id)
-        return one, why if one is None else one.why_blank
-
     def _needed_map(self, patient: str, modality: str, slide: str) -> SlideMap:
         own = self.study.slide(patient, (modality, slide))
-        one, why = self._map_of(patient, own)
+        one, why = self.study.map_of(patient, own)
         if one is None:
             raise InputError(why or f"there is no map of slide {slide!r}")
         return one

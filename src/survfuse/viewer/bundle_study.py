@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from survfuse._errors import ConfigError, InputError
+from survfuse._storage import sha256_file
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import DriftReport
@@ -22,6 +22,7 @@ from survfuse.explanations import Explanation, explain
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
 from survfuse.maps import SlideMap
 from survfuse.prediction import Prediction
+from survfuse.report.patient_page import patient_page
 from survfuse.viewer.neighbours import nearest_in_cluster
 from survfuse.viewer.patient_table import (
     Column,
@@ -31,11 +32,10 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import SlideKey, Study
+from survfuse.viewer.study import SlideKey, Study, term_rows
 
 MOST_KEPT = 8
 """Patients whose maps are kept."""
-NO_PAGE = "this version of survfuse writes no page about a patient"
 ONE_MEMBER = (
     "the bundle holds one model: there is no disagreement between models to filter by"
 )
@@ -84,7 +84,8 @@ class BundleStudy(Study):
         with self._lock:
             if patient not in self._single:
                 self._single[patient] = explain(self.model, self.cohort, [patient])
-            return _latest(self._single, patient)
+            explanation: Explanation = _latest(self._single, patient)
+            return explanation
 
     def terms(self, patient: str) -> dict[str, Any]:
         """Terms of the log-risk of a patient; see `Study.terms`."""
@@ -96,18 +97,8 @@ class BundleStudy(Study):
             own = explanation.terms.loc[patient].drop(CONSTANT)
             grey, judged = grey_terms(explanation), terms_by_agreement(explanation)
             excluded = explanation.excluded
-        rows = []
-        for name, value in own.items():
-            says = (judged.get(str(name)) or {}).get("says") or "agreement not measured"
-            rows.append(
-                {
-                    "name": str(name).replace("*", " × "),
-                    "value": float(value),
-                    "grey": name in grey,
-                    "says": says,
-                },
-            )
-        rows.sort(key=lambda row: -abs(row["value"]))
+        says = {name: row["says"] for name, row in judged.items() if row.get("says")}
+        rows = term_rows(own.to_dict(), grey, says)
         left_out = excluded.astype(str).to_dict("records")
         return {"rows": rows, "why": "", "excluded": left_out}
 
@@ -135,13 +126,9 @@ class BundleStudy(Study):
 
     def page(self, patient: str) -> str:
         """The whole page about a patient; see `Study.page`."""
-        try:
-            module = import_module("survfuse.report.patient_page")
-        except ModuleNotFoundError:
-            raise InputError(NO_PAGE) from None
+        record = {"bundle": {"sha256": sha256_file(self.source / "bundle.json")}}
         with self._lock:
-            html: str = module.patient_page(self.explanation(patient), patient)
-            return html
+            return patient_page(self.explanation(patient), patient, record=record)
 
 
 def _latest(kept: OrderedDict[Any, Any], key: Any) -> Any:
@@ -186,7 +173,7 @@ def _table(
         says = "predicted share of such patients with the event by then"
         columns.append(numbers("risk", title, risk, says, "percent"))
     columns += [
-        risk_groups(prediction.risk_group),
+        risk_groups(prediction.risk_group.astype(np.float64)),
         numbers("log_risk", "Log-risk", prediction.log_risk, "larger is earlier"),
         numbers(
             "predicted_time",

@@ -21,7 +21,7 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import Study
+from survfuse.viewer.study import Study, term_rows
 
 NO_MAPS = (
     "maps of slides need a bundle: this is a run of cross-validation, which keeps no model; train "
@@ -57,18 +57,9 @@ class RunStudy(Study):
         """Mean over repeats of the out-of-fold terms of a patient; see `Study.terms`."""
         if self._terms is None or patient not in self._terms.index:
             return {"rows": [], "why": NO_TERMS}
-        rows = []
-        for name, value in self._terms.loc[patient].items():
-            rows.append(
-                {
-                    "name": str(name).replace("*", " × "),
-                    "value": float(value),
-                    "grey": False,
-                    "says": "out of fold, mean over repeats",
-                },
-            )
-        rows.sort(key=lambda row: -abs(row["value"]))
-        return {"rows": rows, "why": ""}
+        own = self._terms.loc[patient].to_dict()
+        says = dict.fromkeys(own, "out of fold, mean over repeats")
+        return {"rows": term_rows(own, (), says), "why": ""}
 
     def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
         """No maps, and why; see `Study.maps`."""

@@ -11,8 +11,9 @@ HOSTS = frozenset({"127.0.0.1", "localhost"})
 ONE_STYLE = "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"
 """Hash of the one style that OpenSeadragon 6.1.1 adds to a page."""
 POLICY = (
-    f"default-src 'none'; script-src 'self'; style-src 'self' {ONE_STYLE}; img-src 'self' data: blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; script-src 'self'; style-src 'self' {ONE_STYLE}; "
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 """Nothing is fetched from elsewhere, and no page may frame these."""
 PAGE_POLICY = (

@@ -15,6 +15,7 @@ from survfuse.viewer.deep_zoom import Picture
 
 MOST_LISTED = 10
 """Tiles in the table with the highest contributions, and with the lowest."""
+THUMBNAIL_PX = 112
 LISTED_BY = ("contribution", "tile_risk")
 VALUES = {"contribution": "contribution", "tile_risk": "risk", "attention": "share"}
 """Scores in the table of tiles, and what they are called there."""

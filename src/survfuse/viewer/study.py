@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from survfuse.cohort.slide_images import SlideImage
 from survfuse.explanations.tile_gallery import images_of_bag
 from survfuse.maps import SlideMap
 from survfuse.viewer.patient_table import PATIENT, PatientTable
+from survfuse.viewer.slide_view import palettes
 
 SlideKey = tuple[str, str]
 """Modality and slide."""
@@ -119,6 +120,45 @@ class Study(ABC):
             f"{listed(names) or 'none'}",
         )
 
+    def map_of(
+        self,
+        patient: str,
+        slide: PatientSlide,
+    ) -> tuple[SlideMap | None, str]:
+        """The map of a slide, and why there is none or nothing on it."""
+        maps, why = self.maps(patient, slide.modality)
+        one = maps.get(slide.slide_id)
+        return one, why if one is None else one.why_blank
+
+    def record_of(self, patient: str) -> dict[str, Any]:
+        """One patient as JSON: facts, terms, slides.
+
+        Raises
+        ------
+        InputError
+            For one who is not there.
+        """
+        slides = []
+        for slide in self.slides(self.check(patient)):
+            slides.append(
+                {
+                    "modality": slide.modality,
+                    "slide": slide.slide_id,
+                    "tiles": slide.tiles,
+                },
+            )
+        return {
+            "patient": patient,
+            "kind": self.kind,
+            "cohort": self.cohort.name,
+            "source": self.source.name,
+            "facts": self.table.facts(patient),
+            "terms": self.terms(patient),
+            "slides": slides,
+            "palettes": palettes(),
+            "has_page": self.kind == "bundle",
+        }
+
     @abstractmethod
     def terms(self, patient: str) -> dict[str, Any]:
         """Terms of the log-risk of a patient as JSON: `rows` of name, value, grey; `why`."""
@@ -157,3 +197,31 @@ class Study(ABC):
                 else:
                     images[name] = {image.slide_id: image for image in found}, ""
         return images
+
+
+def term_rows(
+    values: Mapping[Any, Any],
+    grey: Collection[str],
+    says: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Terms of a log-risk as JSON, the largest first.
+
+    Parameters
+    ----------
+    values : mapping of term to float
+    grey : collection of str
+        Terms that do not reproduce.
+    says : mapping of term to str
+        What was measured of that.
+    """
+    rows = []
+    for name, value in sorted(values.items(), key=lambda item: -abs(item[1])):
+        rows.append(
+            {
+                "name": str(name).replace("*", " × "),
+                "value": float(value),
+                "grey": name in grey,
+                "says": says.get(str(name), "agreement not measured"),
+            },
+        )
+    return rows
