@@ -58,7 +58,7 @@ class RunStudy(Study):
         if self._terms is None or patient not in self._terms.index:
             return {"rows": [], "why": NO_TERMS}
         own = self._terms.loc[patient].to_dict()
-        says = dict.fromkeys(own, "out of fold, mean over repeats")
+        says = dict.fromkeys(map(str, own), "out of fold, mean over repeats")
         return {"rows": term_rows(own, (), says), "why": ""}
 
     def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:

@@ -145,6 +145,7 @@ class Study(ABC):
                     "modality": slide.modality,
                     "slide": slide.slide_id,
                     "tiles": slide.tiles,
+                    "picture": slide.image is not None,
                 },
             )
         return {

@@ -18,7 +18,15 @@ export function readLook() {
   return look;
 }
 
+let waiting = 0;
+
+/** Write it to the address, soon: browsers refuse many changes in a second. */
 export function writeLook(look) {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => writeNow(look), 150);
+}
+
+function writeNow(look) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(look)) {
     if (value !== DEFAULTS[name]) parameters.set(name, value);

@@ -105,6 +105,10 @@ export class MapView {
 
   /** Move to a tile, so near that it can be seen. */
   goTo(x, y, side) {
+    if (!this.osd.isOpen()) {
+      this.osd.addOnceHandler("open", () => this.goTo(x, y, side));
+      return;
+    }
     const picture = this.record.picture;
     const wide = side * 6;
     const box = this.osd.viewport.imageToViewportRectangle(

@@ -16,6 +16,14 @@ export class PatientPage {
     this.look = readLook();
     this.views = {};
     this.scores = new Map();
+    this.opened = 0;
+    this.marker = null;
+    this.remember();
+  }
+
+  /** The maps that were asked for, also where a slide does not have them. */
+  remember() {
+    this.wanted = { score: this.look.score, beside: this.look.beside };
   }
 
   async open() {
@@ -31,7 +39,7 @@ export class PatientPage {
     }
     this.buildButtons();
     await this.openSlide();
-    window.addEventListener("hashchange", () => this.follow());
+    window.addEventListener("hashchange", () => this.attempt(this.follow()));
   }
 
   refuse(text) {
@@ -46,6 +54,7 @@ export class PatientPage {
   /** The address was changed by hand. */
   async follow() {
     this.look = readLook();
+    this.remember();
     await this.openSlide();
   }
 
@@ -58,38 +67,63 @@ export class PatientPage {
     const slide = this.slide;
     this.look.slide = slideKey(slide) === slideKey(this.slides[0]) ? "" : slideKey(slide);
     this.say(`Slide ${slide.slide} is opened …`);
-    this.record = await this.source.slide(slide);
-    this.scores.clear();
-    this.numbers = null;
-    this.clusters = [];
-    const { map, picture, why_no_map: noMap, why_no_image: noImage } = this.record;
+    this.opened += 1;
+    const mine = this.opened;
+    const record = await this.source.slide(slide);
+    if (mine !== this.opened) return; // another slide was chosen meanwhile
+    this.record = record;
+    this.scores = new Map();
+    [this.numbers, this.clusters, this.marker] = [null, [], null];
+    Object.assign(this.look, this.wanted);
+    await this.readMap(slide);
+    if (mine !== this.opened) return;
+    this.showSlide(slide);
+    if (!record.picture) return;
+    await this.draw();
+    this.say(`Slide ${slide.slide}: ${slide.tiles.toLocaleString("en")} tiles.`);
+    if (this.look.tile !== "" && this.numbers) await this.choose(Number(this.look.tile), true);
+  }
+
+  /** Which maps there are, which tile lies where, and which clusters. */
+  async readMap(slide) {
+    const { map } = this.record;
+    if (!map || !map.scores.length) {
+      Object.assign(this.look, { score: "none", beside: "" });
+      return;
+    }
+    const names = map.scores.map((score) => score.name);
+    if (![...names, "none"].includes(this.look.score)) this.look.score = names[0];
+    if (!["", "none", ...names].includes(this.look.beside)) this.look.beside = "";
+    this.numbers = await this.source.numbers(slide);
+    if (names.includes("cluster")) {
+      const known = (await this.scoreOf("cluster")).filter((value) => !Number.isNaN(value));
+      this.clusters = [...new Set(known)].sort((a, b) => a - b);
+    }
+  }
+
+  showSlide(slide) {
+    const { picture, why_no_map: noMap, why_no_image: noImage } = this.record;
     this.refuse([noMap, noImage && `No picture of the slide: ${noImage}`].filter(Boolean).join(" "));
     byId("viewer").hidden = !picture;
     if (!picture) return;
-    if (map && map.scores.length) {
-      const names = map.scores.map((score) => score.name);
-      if (![...names, "none"].includes(this.look.score)) this.look.score = names[0];
-      if (!["", "none", ...names].includes(this.look.beside)) this.look.beside = "";
-      this.numbers = await this.source.numbers(slide);
-      if (names.includes("cluster")) {
-        const numbers = (await this.scoreOf("cluster")).filter((value) => !Number.isNaN(value));
-        this.clusters = [...new Set(numbers)].sort((a, b) => a - b);
-      }
-    } else {
-      this.look.score = "none";
-      this.look.beside = "";
-    }
-    fillListed(this.record, (one) => this.pictureOf(slide, one), (one) => this.choose(one.tile, true));
+    fillListed(this.record, (one) => this.pictureOf(slide, one), (one) => this.attempt(this.choose(one.tile, true)));
     emptyPanel(this.numbers ? "No tile is chosen." : "There is no map, so no tile can be chosen.");
     this.buildViews();
-    buildControls(this, (name, value) => this.change(name, value));
-    await this.draw();
-    this.say(`Slide ${slide.slide}: ${slide.tiles.toLocaleString("en")} tiles.`);
-    if (this.look.tile !== "" && this.numbers) this.choose(Number(this.look.tile), true);
+    this.buildControls();
+  }
+
+  buildControls() {
+    buildControls(this, (name, value) => this.attempt(this.change(name, value)));
+  }
+
+  /** Say what went wrong. */
+  attempt(work) {
+    work.catch((error) => this.refuse(error.message));
   }
 
   pictureOf(slide, one) {
-    return this.record.version ? this.source.thumbnail(slide, this.record, one.tile) : null;
+    const known = this.slides.find((own) => slideKey(own) === slideKey(slide));
+    return known && known.picture ? this.source.thumbnail(slide, this.record, one.tile) : null;
   }
 
   buildButtons() {
@@ -131,6 +165,7 @@ export class PatientPage {
 
   async change(name, value) {
     this.look[name] = value;
+    if (name in this.wanted) this.wanted[name] = value;
     if (name === "slide") {
       this.look.tile = "";
       await this.openSlide();
@@ -139,7 +174,7 @@ export class PatientPage {
     }
     if (name === "score") this.look.palette = "";
     if (name === "beside" && Boolean(value) !== Boolean(this.views.beside)) this.buildViews();
-    if (name === "score" || name === "beside") buildControls(this, (one, now) => this.change(one, now));
+    if (name === "score" || name === "beside") this.buildControls();
     await this.draw();
     if (this.marker) for (const view of Object.values(this.views)) view.setMarker(this.marker);
   }
@@ -172,6 +207,7 @@ export class PatientPage {
       return;
     }
     const values = await this.scoreOf(score.name);
+    if (this.views[side] !== view) return; // closed meanwhile
     const { rows, columns } = this.record.map;
     const look = {
       stops: stopsOf(this.palettes, score, this.look.palette),
@@ -190,8 +226,17 @@ export class PatientPage {
       const ends = score.unit === "log-risk" ? [" lowers", " raises"] : ["", ""];
       legend.append(make("span", {}, valueOf(score, low) + ends[0]), canvas, make("span", {}, valueOf(score, score.centre + score.limit) + ends[1]));
     }
-    const says = [score.grey ? "Grey: this map does not reproduce." : "", score.says].filter(Boolean).join(" ");
+    if (score.kind === "categories") this.nameClusters(legend, stops);
+    const says = [score.grey ? "grey because it does not reproduce" : "", score.says].filter(Boolean).join("; ");
     if (says) legend.append(make("p", { class: "says" }, says));
+  }
+
+  nameClusters(legend, stops) {
+    for (const number of this.clusters) {
+      const patch = make("span", { class: "patch", "aria-hidden": "true" });
+      patch.style.backgroundColor = `rgb(${stops[number % stops.length].join(" ")})`;
+      legend.append(make("span", {}, patch, `cluster ${number}`));
+    }
   }
 
   pick(place) {
@@ -201,7 +246,7 @@ export class PatientPage {
       this.say("There is no tile.");
       return;
     }
-    this.choose(tile, false);
+    this.attempt(this.choose(tile, false));
   }
 
   /** Show a tile of this slide. */
@@ -227,7 +272,8 @@ export class PatientPage {
     const told = values.filter(([score]) => ["contribution", "tile_risk"].includes(score.name));
     this.say(`Tile ${tile}${told.map(([score, value]) => `; ${score.title.toLowerCase()} ${valueOf(score, value)}`).join("")}.`);
     const found = await this.source.neighbours(slide, tile);
-    fillNeighbours(box, found, (one) => this.pictureOf({ ...slide, slide: one.slide }, one), (one) => this.chooseOn(one));
+    if (this.slide !== slide || this.look.tile !== String(tile)) return; // another was chosen
+    fillNeighbours(box, found, (one) => this.pictureOf({ ...slide, slide: one.slide }, one), (one) => this.attempt(this.chooseOn(one)));
   }
 
   /** Show a tile that may lie on another slide of the patient. */

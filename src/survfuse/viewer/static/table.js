@@ -5,6 +5,7 @@ import { chosenRows, readState, writeState } from "./table_rows.js";
 
 const ROWS = 50;
 let study = null;
+let waiting = 0;
 let state = readState(new URLSearchParams(location.search));
 
 async function openTable() {
@@ -90,9 +91,14 @@ function draw() {
   byId("place").textContent = `Page ${state.page + 1} of ${last + 1}`;
   byId("before").disabled = state.page === 0;
   byId("next").disabled = state.page === last;
+  clearTimeout(waiting);
+  waiting = setTimeout(writeAddress, 150); // browsers refuse many changes in a second
+  document.documentElement.dataset.drawn = (performance.now() - started).toFixed(1);
+}
+
+function writeAddress() {
   const parameters = writeState(state).toString();
   history.replaceState(null, "", parameters ? `?${parameters}` : location.pathname);
-  document.documentElement.dataset.drawn = (performance.now() - started).toFixed(1);
 }
 
 function head() {
