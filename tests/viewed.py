@@ -15,6 +15,7 @@ from builders import cohort_files
 from running import quick
 from survfuse.cohort import load_cohort
 from survfuse.estimator import SurvivalFusion
+from survfuse.evaluation import cross_validate
 from survfuse.slides.opening import open_slide
 from survfuse.slides.reading import Pixels, SlideReader
 from survfuse.viewer.bundle_study import BundleStudy
@@ -124,6 +125,16 @@ def model() -> SurvivalFusion:
 @cache
 def bundle() -> Path:
     return model().save(Path(_FOLDER.name) / "bundle")
+
+
+@cache
+def run() -> Path:
+    """A run of two folds, without controls."""
+    out = Path(_FOLDER.name) / "run"
+    cohort = load_cohort(cohort_file())
+    options: dict[str, Any] = {"folds": 2, "networks": False, "controls": False}
+    cross_validate(quick(fusion="late_cox"), cohort, out=out, **options)
+    return out
 
 
 @cache

@@ -71,9 +71,10 @@ def picture_of(picture: Picture, scale: int = 1) -> dict[str, Any]:
 def picture_around(one: SlideMap) -> Picture:
     """Where the image of a slide would lie that is not at hand: around its tiles."""
     lattice = one.lattice
-    left, top = (int(np.floor(start)) for start in lattice.origin)
-    width = int(np.ceil(lattice.columns * lattice.step[0]))
-    height = int(np.ceil(lattice.rows * lattice.step[1]))
+    start = np.round(lattice.origin, 6)  # fitted to the tiles: rounding leaves 1e-13
+    size = np.round(np.multiply(lattice.step, (lattice.columns, lattice.rows)), 6)
+    left, top = np.floor(start).astype(int).tolist()
+    width, height = np.ceil(size).astype(int).tolist()
     side = max(width, height, 1)
     return Picture(max(width, 1), max(height, 1), left, top, tile=side)
 
