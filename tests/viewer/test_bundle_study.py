@@ -32,6 +32,13 @@ def test_the_table_is_the_prediction() -> None:
     assert any("one model" in note for note in study.table.notes)
 
 
+def test_what_is_absent_is_noted() -> None:
+    study = viewed.study()
+    assert study.notes("001") == []
+    assert "slides: absent" in study.notes("002")
+    assert study.record_of("002")["notes"] == study.notes("002")
+
+
 def test_terms_of_a_patient_are_sorted_and_named() -> None:
     study = viewed.study()
     terms = explain(study.model, study.cohort).terms.loc["003"]

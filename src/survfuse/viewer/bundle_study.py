@@ -66,6 +66,9 @@ class BundleStudy(Study):
         prediction = (
             model.predict(cohort) if self._whole is None else self._whole.prediction
         )
+        self._notes: dict[str, list[str]] = {}
+        for patient, text in prediction.notes:
+            self._notes.setdefault(patient, []).append(text)
         horizon = _horizon(model)
         super().__init__(
             cohort, source, _table(cohort, prediction, self._whole, horizon)
@@ -86,6 +89,10 @@ class BundleStudy(Study):
                 self._single[patient] = explain(self.model, self.cohort, [patient])
             explanation: Explanation = _latest(self._single, patient)
             return explanation
+
+    def notes(self, patient: str) -> list[str]:
+        """Notes of the prediction on a patient; see `Study.notes`."""
+        return self._notes.get(patient, [])
 
     def terms(self, patient: str) -> dict[str, Any]:
         """Terms of the log-risk of a patient; see `Study.terms`."""

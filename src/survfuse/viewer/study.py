@@ -154,11 +154,16 @@ class Study(ABC):
             "cohort": self.cohort.name,
             "source": self.source.name,
             "facts": self.table.facts(patient),
+            "notes": self.notes(patient),
             "terms": self.terms(patient),
             "slides": slides,
             "palettes": palettes(),
             "has_page": self.kind == "bundle",
         }
+
+    def notes(self, patient: str) -> list[str]:
+        """What a reader must know of a patient: what is absent, assumed or out of range."""
+        return []
 
     @abstractmethod
     def terms(self, patient: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import { byId, make } from "./dom.js";
 import { readLook, slideKey, writeLook } from "./look.js";
 import { MapView, link } from "./map_view.js";
 import { fillFacts, fillTerms } from "./patient_facts.js";
-import { paintLegend, paintScore, stopsOf } from "./score_image.js";
+import { clusterColours, paintLegend, paintScore, stopsOf } from "./score_image.js";
 import { emptyPanel, fillListed, fillNeighbours, fillPanel, markListed, valueOf } from "./tile_panel.js";
 
 const SIDES = ["score", "beside"];
@@ -209,32 +209,34 @@ export class PatientPage {
     const values = await this.scoreOf(score.name);
     if (this.views[side] !== view) return; // closed meanwhile
     const { rows, columns } = this.record.map;
+    const stops = stopsOf(this.palettes, score, this.look.palette);
     const look = {
-      stops: stopsOf(this.palettes, score, this.look.palette),
+      stops,
+      clusters: score.kind === "categories" ? clusterColours(this.clusters, stops) : null,
       threshold: this.look.threshold / 100,
       cluster: this.look.cluster === "" ? null : Number(this.look.cluster),
     };
     view.setMap(paintScore(values, rows, columns, score, look), this.look.opacity / 100);
-    this.drawLegend(legend, score, look.stops);
+    this.drawLegend(legend, score, look);
   }
 
-  drawLegend(legend, score, stops) {
+  drawLegend(legend, score, look) {
     if (score.kind !== "categories") {
       const canvas = make("canvas", { "aria-hidden": "true" });
-      paintLegend(canvas, stops);
+      paintLegend(canvas, look.stops);
       const low = score.kind === "diverging" ? score.centre - score.limit : 0;
       const ends = score.unit === "log-risk" ? [" lowers", " raises"] : ["", ""];
       legend.append(make("span", {}, valueOf(score, low) + ends[0]), canvas, make("span", {}, valueOf(score, score.centre + score.limit) + ends[1]));
     }
-    if (score.kind === "categories") this.nameClusters(legend, stops);
+    if (score.kind === "categories") this.nameClusters(legend, look.clusters);
     const says = [score.grey ? "grey because it does not reproduce" : "", score.says].filter(Boolean).join("; ");
     if (says) legend.append(make("p", { class: "says" }, says));
   }
 
-  nameClusters(legend, stops) {
-    for (const number of this.clusters) {
+  nameClusters(legend, colours) {
+    for (const [number, rgb] of colours) {
       const patch = make("span", { class: "patch", "aria-hidden": "true" });
-      patch.style.backgroundColor = `rgb(${stops[number % stops.length].join(" ")})`;
+      patch.style.backgroundColor = `rgb(${rgb.join(" ")})`;
       legend.append(make("span", {}, patch, `cluster ${number}`));
     }
   }

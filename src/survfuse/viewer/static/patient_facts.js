@@ -2,11 +2,15 @@
 
 import { byId, make, shown, signed } from "./dom.js";
 
+const NOTHING = 1e-12; // log-risk: what rounding leaves of a term that is 0
+
 export function fillFacts(about) {
   byId("title").textContent = `Patient ${about.patient}`;
   for (const fact of about.facts) {
     byId("facts").append(make("div", { title: fact.says || null }, make("dt", {}, fact.title), make("dd", {}, shown(fact.value, fact.kind))));
   }
+  byId("notes").append(...about.notes.map((text) => make("li", {}, text)));
+  byId("remarks").hidden = !about.notes.length;
 }
 
 export function fillTerms(terms) {
@@ -16,8 +20,9 @@ export function fillTerms(terms) {
     return;
   }
   const rows = terms.rows.map((row) => {
-    const sign = row.value > 0 ? "raises the risk" : row.value < 0 ? "lowers the risk" : "changes nothing";
-    const kind = row.grey ? null : row.value > 0 ? "raises" : "lowers";
+    const nothing = Math.abs(row.value) < NOTHING;
+    const sign = nothing ? "changes nothing" : row.value > 0 ? "raises the risk" : "lowers the risk";
+    const kind = row.grey || nothing ? null : row.value > 0 ? "raises" : "lowers";
     return make("tr", { class: row.grey ? "grey" : null },
       make("th", { scope: "row" }, row.name),
       make("td", { class: "r" }, make("span", { class: kind }, signed(row.value))),

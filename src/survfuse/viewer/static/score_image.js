@@ -28,7 +28,20 @@ export function strength(value, score) {
   return Math.min(1, Math.abs(value - score.centre) / score.limit);
 }
 
-/** Paint a score; look has stops, threshold (0 to 1) and cluster (null: all). */
+/** Which colour each cluster has: that of its number, or the next free one where two would share it. */
+export function clusterColours(numbers, stops) {
+  const taken = new Set();
+  const colours = new Map();
+  for (const number of numbers) {
+    let place = number % stops.length;
+    for (let tries = 0; taken.has(place) && tries < stops.length; tries += 1) place = (place + 1) % stops.length;
+    taken.add(place);
+    colours.set(number, stops[place]);
+  }
+  return colours;
+}
+
+/** Paint a score; look has stops, clusters (colours), threshold (0 to 1) and cluster (null: all). */
 export function paintScore(values, rows, columns, score, look) {
   const canvas = document.createElement("canvas");
   canvas.width = columns;
@@ -42,7 +55,7 @@ export function paintScore(values, rows, columns, score, look) {
     let rgb = null;
     if (colours === null) {
       if (look.cluster !== null && value !== look.cluster) continue;
-      rgb = look.stops[value % look.stops.length];
+      rgb = look.clusters.get(value);
     } else {
       if (strength(value, score) < look.threshold) continue;
       const share = (value - score.centre) / score.limit;
