@@ -26,8 +26,12 @@ def test_filters_are_offered_where_they_can_choose() -> None:
     many = [str(number) for number in range(41)]
     assert Column("note", "Note", "text", many).described()["choices"] == []
     assert patients_of(["a", "b"]).described()["choices"] == []
-    assert numbers("x", "X", np.array([1.0, 2.0]), "").described()["range"]
-    assert not numbers("x", "X", np.array([1.0, np.nan]), "").described()["range"]
+    assert numbers("x", "X", np.array([1.0, 2.0]), "", filtered=True).described()[
+        "range"
+    ]
+    assert not numbers(
+        "x", "X", np.array([1.0, np.nan]), "", filtered=True
+    ).described()["range"]
 
 
 def test_risk_groups_have_names() -> None:

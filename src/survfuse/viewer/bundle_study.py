@@ -178,7 +178,7 @@ def _table(
         risk = 1 - prediction.survival([horizon])[:, 0]
         title = f"Risk at {horizon:g} {unit}"
         says = "predicted share of such patients with the event by then"
-        columns.append(numbers("risk", title, risk, says, "percent"))
+        columns.append(numbers("risk", title, risk, says, "percent", filtered=True))
     columns += [
         risk_groups(prediction.risk_group.astype(np.float64)),
         numbers("log_risk", "Log-risk", prediction.log_risk, "larger is earlier"),
@@ -196,7 +196,9 @@ def _table(
         notes.append(ONE_MEMBER)
     else:
         says = "standard deviation of the log-risk over the members of the model"
-        columns.append(numbers("disagreement", "Disagreement", spread, says))
+        columns.append(
+            numbers("disagreement", "Disagreement", spread, says, filtered=True)
+        )
     if prediction.in_training is not None and prediction.in_training.any():
         texts = ["yes" if seen else "no" for seen in prediction.in_training]
         says = "trained on: fits better than it would for new patients"

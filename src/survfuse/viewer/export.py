@@ -30,8 +30,8 @@ LONGEST_SIDE = 8192
 MOST_PIXELS = 2 * LONGEST_SIDE**2
 """Of the images of all slides of a patient: with more, all are coarser."""
 MODULES = (
-    "dom", "look", "score_image", "map_view", "controls", "tile_panel", "patient_facts",
-    "patient", "export_source", "export_page",
+    "dom", "values", "look", "score_image", "legend", "map_view", "controls", "tile_panel",
+    "patient_facts", "patient", "export_source", "export_page",
 )  # fmt: skip
 """Scripts of the page, each after those that it imports."""
 STATIC = files("survfuse.viewer") / "static"

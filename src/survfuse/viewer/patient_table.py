@@ -111,12 +111,14 @@ def numbers(
     values: FloatArray | pd.Series[float],
     says: str,
     kind: Kind = "number",
+    *,
+    filtered: bool = False,
 ) -> Column:
     """A column of numbers; NaN is not known. Six digits are kept."""
     rounded: list[Any] = []
     for value in np.asarray(values, np.float64).tolist():
         rounded.append(float(f"{value:.6g}") if np.isfinite(value) else None)
-    return Column(key, title, kind, rounded, says)
+    return Column(key, title, kind, rounded, says, filtered)
 
 
 def risk_groups(groups: Sequence[float] | FloatArray) -> Column:

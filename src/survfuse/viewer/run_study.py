@@ -15,6 +15,7 @@ from survfuse.decomposition.readings import CONSTANT
 from survfuse.maps import SlideMap
 from survfuse.results import Result
 from survfuse.viewer.patient_table import (
+    Column,
     PatientTable,
     numbers,
     of_cohort,
@@ -76,7 +77,10 @@ def _table(result: Result, cohort: Cohort) -> PatientTable:
     if survival in frame:
         title = f"Risk at {horizon:g} {result.unit}"
         says = "predicted out of fold: share of such patients with the event by then"
-        columns.append(numbers("risk", title, 1 - frame[survival], says, "percent"))
+        columns.append(
+            numbers("risk", title, 1 - frame[survival], says, "percent", filtered=True)
+        )
+    events = ["event" if seen else "censored" for seen in frame["event"]]
     columns += [
         risk_groups(frame["risk_group"].to_numpy(np.float64)),
         numbers(
@@ -97,7 +101,7 @@ def _table(result: Result, cohort: Cohort) -> PatientTable:
             frame["time"],
             "event or end of follow-up",
         ),
-        numbers("event", "Event", frame["event"], "1: seen; 0: censored", "count"),
+        Column("event", "Event", "text", events),
     ]
     ranges, models = _rank_range(result)
     notes = [NO_MAPS]
@@ -108,7 +112,9 @@ def _table(result: Result, cohort: Cohort) -> PatientTable:
             "distance between the highest and the lowest rank (0 to 100, within the fold) that "
             f"{models} models give the patient"
         )
-        columns.append(numbers("disagreement", "Disagreement", ranges, says))
+        columns.append(
+            numbers("disagreement", "Disagreement", ranges, says, filtered=True)
+        )
     columns += of_cohort(cohort, ids)
     return PatientTable(columns, notes)
 

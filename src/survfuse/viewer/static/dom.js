@@ -36,7 +36,8 @@ export function shown(value, kind) {
     return `${(100 * value).toFixed(1)} %`;
   }
   if (kind === "number") {
-    return (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)).replace("-", "−");
+    const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.max(1, Math.abs(value)))));
+    return value.toFixed(digits).replace("-", "−");
   }
   return String(value);
 }

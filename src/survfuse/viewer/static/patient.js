@@ -2,11 +2,13 @@
 
 import { buildControls } from "./controls.js";
 import { byId, make } from "./dom.js";
+import { fillLegend } from "./legend.js";
 import { readLook, slideKey, writeLook } from "./look.js";
 import { MapView, link } from "./map_view.js";
 import { fillFacts, fillTerms } from "./patient_facts.js";
-import { clusterColours, paintLegend, paintScore, stopsOf } from "./score_image.js";
-import { emptyPanel, fillListed, fillNeighbours, fillPanel, markListed, valueOf } from "./tile_panel.js";
+import { clusterColours, paintScore, stopsOf } from "./score_image.js";
+import { emptyPanel, fillListed, fillNeighbours, fillPanel, markListed } from "./tile_panel.js";
+import { valueOf } from "./values.js";
 
 const SIDES = ["score", "beside"];
 
@@ -42,9 +44,11 @@ export class PatientPage {
     window.addEventListener("hashchange", () => this.attempt(this.follow()));
   }
 
-  refuse(text) {
-    byId("why").textContent = text;
-    byId("why").hidden = !text;
+  /** Say why something is not shown; nothing hides what was said before. */
+  refuse(...texts) {
+    const sentences = texts.filter(Boolean).map((text) => `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`);
+    byId("why").replaceChildren(...sentences.map((text) => make("p", {}, text)));
+    byId("why").hidden = !sentences.length;
   }
 
   say(text) {
@@ -103,7 +107,7 @@ export class PatientPage {
 
   showSlide(slide) {
     const { picture, why_no_map: noMap, why_no_image: noImage } = this.record;
-    this.refuse([noMap, noImage && `No picture of the slide: ${noImage}`].filter(Boolean).join(" "));
+    this.refuse(noMap, noImage && `no picture of the slide: ${noImage}`);
     byId("viewer").hidden = !picture;
     if (!picture) return;
     fillListed(this.record, (one) => this.pictureOf(slide, one), (one) => this.attempt(this.choose(one.tile, true)));
@@ -217,28 +221,7 @@ export class PatientPage {
       cluster: this.look.cluster === "" ? null : Number(this.look.cluster),
     };
     view.setMap(paintScore(values, rows, columns, score, look), this.look.opacity / 100);
-    this.drawLegend(legend, score, look);
-  }
-
-  drawLegend(legend, score, look) {
-    if (score.kind !== "categories") {
-      const canvas = make("canvas", { "aria-hidden": "true" });
-      paintLegend(canvas, look.stops);
-      const low = score.kind === "diverging" ? score.centre - score.limit : 0;
-      const ends = score.unit === "log-risk" ? [" lowers", " raises"] : ["", ""];
-      legend.append(make("span", {}, valueOf(score, low) + ends[0]), canvas, make("span", {}, valueOf(score, score.centre + score.limit) + ends[1]));
-    }
-    if (score.kind === "categories") this.nameClusters(legend, look.clusters);
-    const says = [score.grey ? "grey because it does not reproduce" : "", score.says].filter(Boolean).join("; ");
-    if (says) legend.append(make("p", { class: "says" }, says));
-  }
-
-  nameClusters(legend, colours) {
-    for (const [number, rgb] of colours) {
-      const patch = make("span", { class: "patch", "aria-hidden": "true" });
-      patch.style.backgroundColor = `rgb(${rgb.join(" ")})`;
-      legend.append(make("span", {}, patch, `cluster ${number}`));
-    }
+    fillLegend(legend, score, look);
   }
 
   pick(place) {

@@ -28,7 +28,7 @@ export function fillTerms(terms) {
       make("td", { class: "r" }, make("span", { class: kind }, signed(row.value))),
       make("td", {}, sign), make("td", {}, row.says));
   });
-  const heads = ["Term", "Log-risk", "Direction", "Whether it reproduces"];
+  const heads = ["Term", "Log-risk", "Direction", "Remark"];
   const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col", class: text === "Log-risk" ? "r" : null }, text)));
   box.append(make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Terms of the log-risk" },
     make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows))));

@@ -1,13 +1,7 @@
 // What is known of a tile: its scores, and the tiles that look like it.
 
 import { byId, make, signed } from "./dom.js";
-
-export function valueOf(score, value) {
-  if (score.kind === "categories") return String(value);
-  if (score.unit === "log-risk") return signed(value, 3);
-  if (score.unit === "percentile") return `${value.toFixed(0)}`;
-  return `${(100 * value).toFixed(2)} %`;
-}
+import { valueOf } from "./values.js";
 
 export function emptyPanel(text) {
   byId("panel").replaceChildren(make("p", { class: "note" }, text));
