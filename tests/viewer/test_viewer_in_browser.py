@@ -239,17 +239,32 @@ def test_opacity_threshold_and_cluster_change_what_is_seen(
 
 def test_two_maps_move_together(browser: Any, address: str) -> None:
     start = patient(address, score="percentile", beside="cluster")
+    places = (
+        "return ['score', 'beside'].map((side) => {"
+        "const v = survfuseViews[side].osd.viewport; const c = v.getCenter(true);"
+        "return [v.getZoom(true), c.x, c.y]; });"
+    )
     with opened_page(browser, start) as page:
         settle(page)
+        home = evaluated(page, places)
+        np.testing.assert_allclose(home[0], home[1], rtol=1e-6)
         page.get_by_role("button", name="Zoom in").click()
-        page.wait_for_timeout(700)
-        places = evaluated(
-            page,
-            "return ['score', 'beside'].map((side) => {"
-            "const v = survfuseViews[side].osd.viewport; const c = v.getCenter();"
-            "return [v.getZoom(), c.x, c.y]; });",
-        )
-        np.testing.assert_allclose(places[0], places[1], rtol=1e-6)
+        settle(page)
+        nearer = evaluated(page, places)
+        np.testing.assert_allclose(nearer[0], nearer[1], rtol=1e-6)
+        assert nearer[0][0] == pytest.approx(1.6 * home[0][0])
+        other = page.locator("#glass-beside .openseadragon-canvas")
+        other.hover()
+        page.mouse.down()
+        page.mouse.move(900, 500, steps=4)
+        page.mouse.up()
+        settle(page)
+        moved = evaluated(page, places)
+        np.testing.assert_allclose(moved[0], moved[1], rtol=1e-6)
+        assert moved[0][1:] != nearer[0][1:]
+        page.get_by_role("button", name="Whole slide").click()
+        settle(page)
+        np.testing.assert_allclose(evaluated(page, places), home, rtol=1e-6)
         assert "Clusters of tiles" in page.locator("#caption-beside").inner_text()
         page.get_by_label("Beside it").select_option("")
         assert page.locator(".view").count() == 1

@@ -2,6 +2,7 @@
 
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=";
 const LARGEST = 8; // screen px of an image px
+const TOUCHES = ["canvas-enter", "canvas-press", "canvas-scroll", "canvas-pinch", "canvas-key"];
 const STILL = ["KeyR", "KeyF"]; // keys that would turn or flip the slide
 
 export class MapView {
@@ -12,6 +13,7 @@ export class MapView {
     this.bitmap = null;
     this.opacity = 1;
     this.marker = null;
+    this.lead = () => {}; // of one view alone there is no other to lead
     const picture = record.picture;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.osd = OpenSeadragon({
@@ -109,6 +111,7 @@ export class MapView {
       this.osd.addOnceHandler("open", () => this.goTo(x, y, side));
       return;
     }
+    this.lead();
     const picture = this.record.picture;
     const wide = side * 6;
     const box = this.osd.viewport.imageToViewportRectangle(
@@ -120,12 +123,20 @@ export class MapView {
     this.osd.viewport.fitBounds(box);
   }
 
+  /** Show at once what another view shows. */
+  show(view) {
+    this.osd.viewport.zoomTo(view.osd.viewport.getZoom(true), null, true);
+    this.osd.viewport.panTo(view.osd.viewport.getCenter(true), true);
+  }
+
   zoomBy(factor) {
+    this.lead();
     this.osd.viewport.zoomBy(factor);
     this.osd.viewport.applyConstraints();
   }
 
   home() {
+    this.lead();
     this.osd.viewport.goHome();
   }
 
@@ -185,19 +196,17 @@ export class MapView {
   }
 }
 
-/** Let two views show the same place. */
+/** Let two views show the same place: the one that was touched last leads, the other follows. */
 export function link(one, other) {
-  let busy = false;
-  const follow = (from, to) => () => {
-    if (busy || !from.osd.isOpen() || !to.osd.isOpen()) return;
-    busy = true;
-    to.osd.viewport.zoomTo(from.osd.viewport.getZoom(true), null, true);
-    to.osd.viewport.panTo(from.osd.viewport.getCenter(true), true);
-    busy = false;
-  };
-  for (const event of ["viewport-change", "zoom", "pan"]) {
-    one.osd.addHandler(event, follow(one, other));
-    other.osd.addHandler(event, follow(other, one));
+  let leader = one;
+  for (const [view, follower] of [[one, other], [other, one]]) {
+    view.lead = () => {
+      leader = view;
+    };
+    for (const event of TOUCHES) view.osd.addHandler(event, view.lead);
+    view.osd.addHandler("viewport-change", () => {
+      if (leader === view && follower.osd.isOpen()) follower.show(view);
+    });
   }
-  other.osd.addHandler("open", follow(one, other));
+  other.osd.addHandler("open", () => one.osd.isOpen() && other.show(one));
 }
