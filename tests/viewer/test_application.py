@@ -10,8 +10,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import viewed
+from small_explanations import bundle_folder, cohort_file
 from survfuse.viewer.application import make_application
 from survfuse.viewer.open_slides import OpenSlides
+from survfuse.viewer.opening import open_study
 
 SLIDE = {"patient": "001", "modality": "slides", "slide": viewed.FIRST}
 OTHER = {**SLIDE, "slide": viewed.SECOND}
@@ -138,3 +140,16 @@ def test_pages_and_files_of_ours(client: TestClient) -> None:
     page = asked(client, "/page", patient="001")
     assert "script-src" not in page.headers["content-security-policy"]
     assert "001" in page.text
+
+
+def test_slides_without_places_of_tiles_or_pictures_say_so() -> None:
+    study, _ = open_study(bundle_folder(), cohort_file())
+    with TestClient(make_application(study), base_url="http://localhost") as client:
+        place = {"patient": "001", "modality": "slides", "slide": "001_0"}
+        record = asked(client, "/api/slide", **place).json()
+        assert record["map"] is record["picture"] is None
+        assert "not known where its tiles lie" in record["why_no_map"]
+        assert "nothing says where the images lie" in record["why_no_image"]
+        for path in ("/api/score?name=x", "/tile?level=0&column=0&row=0"):
+            more = "&".join(f"{key}={value}" for key, value in place.items())
+            assert client.get(f"{path}&{more}").status_code == 404

@@ -29,7 +29,7 @@ def test_the_table_is_the_prediction() -> None:
     np.testing.assert_allclose(column(study, "risk"), risk, rtol=1e-5)
     assert set(column(study, "in_training")) == {"yes"}
     assert set(column(study, "drift")) == {None}  # trained on: not judged
-    assert any("one model" in note for note in study.table.notes)
+    assert any("no members" in note for note in study.table.notes)
 
 
 def test_what_is_absent_is_noted() -> None:
@@ -64,15 +64,34 @@ def test_disagreement_is_the_spread_of_members() -> None:
     np.testing.assert_allclose(column(study, "disagreement"), spread, rtol=1e-5)
 
 
+def test_disagreement_needs_no_explanation(monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = load_cohort(viewed.cohort_file())
+    model = quick(fusion="concat", members=2).fit(cohort)
+    explained = BundleStudy(model, cohort, viewed.bundle())
+    monkeypatch.setattr(bundle_study, "_explained", lambda *_: (None, ""))
+    study = BundleStudy(model, cohort, viewed.bundle())
+    assert column(study, "disagreement") == column(explained, "disagreement")
+
+
+def test_a_model_that_reads_single_tiles_needs_a_reference() -> None:
+    cohort = load_cohort(viewed.cohort_file())
+    model = quick(fusion="coattention").fit(cohort)
+    study = BundleStudy(model, cohort, viewed.bundle())
+    assert "--reference COHORT" in study.terms("001")["why"]
+    study = BundleStudy(model, cohort, viewed.bundle(), cohort)
+    assert study.terms("001")["rows"]
+    assert study.has_page
+
+
 def test_models_without_exact_terms_explain_who_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cohort = load_cohort(viewed.cohort_file())
     asked = []
 
-    def watched(model: Any, cohort: Any, patients: Any = None) -> Any:
+    def watched(model: Any, cohort: Any, patients: Any = None, **how: Any) -> Any:
         asked.append(patients)
-        return explain(model, cohort, patients)
+        return explain(model, cohort, patients, **how)
 
     monkeypatch.setattr(bundle_study, "explain", watched)
     monkeypatch.setattr(bundle_study, "_explained", lambda *_: (None, ""))
@@ -92,6 +111,7 @@ def test_models_that_cannot_be_explained_still_predict() -> None:
     model = quick(fusion="kaplan_meier").fit(cohort)
     study = BundleStudy(model, cohort, viewed.bundle())
     assert len(study.patients) == 20
+    assert not study.has_page
     assert "nothing to explain" in study.terms("001")["why"]
     maps, why = study.maps("001", "slides")
     assert not maps

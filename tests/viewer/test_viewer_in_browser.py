@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,26 @@ def test_pages_are_accessible(
         settle(page)
         assert violations(page) == []
         assert overflow(page) == 0
+
+
+def test_a_map_without_a_picture_of_its_slide(browser: Any) -> None:
+    study = copy(viewed.study())
+    vars(study)["_images"] = {"slides": ({}, "there are none")}
+    with (
+        served(study) as address,
+        opened_page(browser, patient(address, score="percentile", opacity=100)) as page,
+    ):
+        settle(page)
+        assert (
+            page.locator("#why").inner_text()
+            == "No picture of the slide: there are none."
+        )
+        end = evaluated(page, "const p = view.toWindow(1600, 1200); return [p.x, p.y];")
+        np.testing.assert_allclose(map_box(page)[2:], end, atol=APART)
+        page.get_by_role("button", name="Show tile").first.click()
+        page.wait_for_selector("#panel ul.tiles button")
+        assert page.locator("#viewer img").count() == 0
+        assert violations(page) == []
 
 
 def test_an_export_opens_from_a_disk(browser: Any, exported: Path) -> None:

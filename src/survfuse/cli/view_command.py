@@ -28,6 +28,13 @@ def view(
         bool,
         option("Print the address, and open no browser.", "--no-browser"),
     ] = False,
+    reference: Annotated[
+        Path | None,
+        option(
+            "Cohort file of the patients to compare with, where the bundle does not hold what the "
+            "model reads of its training patients; as of `explain`.",
+        ),
+    ] = None,
     export: Annotated[
         str | None,
         option(
@@ -61,7 +68,7 @@ def view(
         need_view()
     started = clock.monotonic()
     typer.echo(f"reading {source} and {cohort} …", err=True)
-    study, damaged = open_study(source, cohort)
+    study, damaged = open_study(source, cohort, reference)
     print_problems(study.cohort)
     for patient, why in damaged.items():
         typer.echo(f"left out: {patient}: {why}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from survfuse.decomposition.readings import CONSTANT
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.default_horizons import default_horizons
 from survfuse.explanations import Explanation, explain
+from survfuse.explanations.explained import read
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
 from survfuse.maps import SlideMap
 from survfuse.prediction import Prediction
@@ -36,8 +38,8 @@ from survfuse.viewer.study import SlideKey, Study, term_rows
 
 MOST_KEPT = 8
 """Patients whose maps are kept."""
-ONE_MEMBER = (
-    "the bundle holds one model: there is no disagreement between models to filter by"
+NO_MEMBERS = (
+    "the bundle holds no members of an ensemble: there is no disagreement to filter by"
 )
 
 
@@ -53,16 +55,24 @@ class BundleStudy(Study):
     cohort : Cohort
     source : path
         The bundle.
+    reference : Cohort, optional
+        Patients to compare with; see :func:`survfuse.explanations.explain`.
     """
 
     kind: ClassVar[str] = "bundle"
 
-    def __init__(self, model: SurvivalFusion, cohort: Cohort, source: Path) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: SurvivalFusion,
+        cohort: Cohort,
+        source: Path,
+        reference: Cohort | None = None,
+    ) -> None:
+        self.model, self._reference = model, reference
         self._lock = threading.RLock()  # explanations are computed by one thread
         self._single: OrderedDict[str, Explanation] = OrderedDict()
         self._maps: OrderedDict[tuple[str, str], Any] = OrderedDict()
-        self._whole, self.why = _explained(model, cohort)
+        self._whole, self.why = _explained(model, cohort, reference)
         prediction = (
             model.predict(cohort) if self._whole is None else self._whole.prediction
         )
@@ -70,9 +80,14 @@ class BundleStudy(Study):
         for patient, text in prediction.notes:
             self._notes.setdefault(patient, []).append(text)
         horizon = _horizon(model)
-        super().__init__(
-            cohort, source, _table(cohort, prediction, self._whole, horizon)
-        )
+        spread = _disagreement(model, cohort, self._whole)
+        table = _table(cohort, prediction, spread, horizon)
+        super().__init__(cohort, source, table)
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a whole page about a patient."""
+        return not self.why
 
     def explanation(self, patient: str) -> Explanation:
         """The explanation that holds a patient.
@@ -86,7 +101,12 @@ class BundleStudy(Study):
             return self._whole
         with self._lock:
             if patient not in self._single:
-                self._single[patient] = explain(self.model, self.cohort, [patient])
+                self._single[patient] = explain(
+                    self.model,
+                    self.cohort,
+                    [patient],
+                    reference=self._reference,
+                )
             explanation: Explanation = _latest(self._single, patient)
             return explanation
 
@@ -146,13 +166,17 @@ def _latest(kept: OrderedDict[Any, Any], key: Any) -> Any:
     return kept[key]
 
 
-def _explained(model: SurvivalFusion, cohort: Cohort) -> tuple[Explanation | None, str]:
+def _explained(
+    model: SurvivalFusion,
+    cohort: Cohort,
+    reference: Cohort | None,
+) -> tuple[Explanation | None, str]:
     """Explanation of everyone, where it costs no more than predicting; or why there is none."""
     fitted = model.need_fitted()
     try:
         if not fitted.model.parts(fitted.transforms).exact:
             return None, ""
-        return explain(model, cohort), ""
+        return explain(model, cohort, reference=reference), ""
     except ConfigError as error:
         return None, str(error)
 
@@ -168,7 +192,7 @@ def _horizon(model: SurvivalFusion) -> float | None:
 def _table(
     cohort: Cohort,
     prediction: Prediction,
-    explanation: Explanation | None,
+    spread: FloatArray | None,
     horizon: float | None,
 ) -> PatientTable:
     """The table of a prediction."""
@@ -191,9 +215,8 @@ def _table(
     ]
     if prediction.drift is not None:
         columns.append(_drift(prediction.drift))
-    spread = _disagreement(explanation)
     if spread is None:
-        notes.append(ONE_MEMBER)
+        notes.append(NO_MEMBERS)
     else:
         says = "standard deviation of the log-risk over the members of the model"
         columns.append(
@@ -223,14 +246,28 @@ def _drift(report: DriftReport) -> Column:
     return Column("drift", "Drift", "text", marks, says)
 
 
-def _disagreement(explanation: Explanation | None) -> FloatArray | None:
-    """Standard deviation of the log-risk over members; None where there is one."""
-    if explanation is None or len(explanation.explained.parts.members) < 2:
+def _disagreement(
+    model: SurvivalFusion,
+    cohort: Cohort,
+    explanation: Explanation | None,
+) -> FloatArray | None:
+    """Standard deviation of the log-risk over members; None where no members are known."""
+    fitted = model.need_fitted()
+    try:
+        parts = fitted.model.parts(fitted.transforms)
+    except ConfigError:
         return None
-    readings, risks = explanation.explained.readings, []
-    for parts in explanation.explained.parts.members:
+    if len(parts.members) < 2:
+        return None
+    if explanation is None:
+        known = replace(fitted.transforms.with_priors(cohort), outcome=None)
+        readings = read(fitted, parts, known, cohort.patients)
+    else:
+        readings = explanation.explained.readings
+    risks = []
+    for member in parts.members:
         total = np.zeros(len(readings))
-        for part in parts:
+        for part in member:
             total += part.value(readings)
         risks.append(total)
     return np.asarray(np.std(risks, axis=0, ddof=1))

@@ -181,7 +181,7 @@ def _slide(
 
 
 def _pyramid(zoom: DeepZoom, levels: int) -> dict[str, str]:
-    """Tiles of the coarsest levels; those that cannot be read are left out."""
+    """Tiles of the coarsest levels, in Base64."""
     tiles = {}
     for level in range(levels):
         columns, rows = zoom.picture.grid(level)

@@ -17,7 +17,11 @@ from survfuse.viewer.study import Study
 BUNDLE = "bundle.json"
 
 
-def open_study(source: Path, cohort: Path) -> tuple[Study, dict[str, str]]:
+def open_study(
+    source: Path,
+    cohort: Path,
+    reference: Path | None = None,
+) -> tuple[Study, dict[str, str]]:
     """Read a bundle or a run, and its cohort.
 
     Parameters
@@ -26,6 +30,9 @@ def open_study(source: Path, cohort: Path) -> tuple[Study, dict[str, str]]:
         Folder that `train` or `crossval` wrote.
     cohort : path
         Cohort file.
+    reference : path, optional
+        Cohort file of the patients to compare with, where a bundle does not hold what its model
+        reads of its training patients.
 
     Returns
     -------
@@ -42,7 +49,12 @@ def open_study(source: Path, cohort: Path) -> tuple[Study, dict[str, str]]:
         model = SurvivalFusion.load(source)
         allowed = model.config.inputs.allow_followup
         data, damaged = load_undamaged(cohort, allow_followup=allowed)
-        return BundleStudy(model, data, source), damaged
+        compared = None
+        if reference is not None:
+            compared = load_cohort(
+                reference, need_outcome=False, allow_followup=allowed
+            )
+        return BundleStudy(model, data, source, compared), damaged
     if (source / RECORD).is_file():
         result = Result.read(source)
         data = load_cohort(cohort, need_outcome=False)

@@ -65,6 +65,11 @@ class Study(ABC):
         assert self.table.columns[0].key == PATIENT
         return list(self.table.columns[0].values)
 
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a whole page about a patient."""
+        return False
+
     def described(self) -> dict[str, Any]:
         """What is viewed, as JSON."""
         return {
@@ -158,7 +163,7 @@ class Study(ABC):
             "terms": self.terms(patient),
             "slides": slides,
             "palettes": palettes(),
-            "has_page": self.kind == "bundle",
+            "has_page": self.has_page,
         }
 
     def notes(self, patient: str) -> list[str]:

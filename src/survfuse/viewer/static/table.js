@@ -83,7 +83,7 @@ function draw() {
   const last = Math.max(0, Math.ceil(rows.length / ROWS) - 1);
   state.page = Math.min(state.page, last);
   const visible = rows.slice(state.page * ROWS, (state.page + 1) * ROWS);
-  const table = make("table", { "aria-rowcount": rows.length + 1 }, head(), make("tbody", {}, ...visible.map(rowOf)));
+  const table = make("table", { "aria-rowcount": rows.length + 1 }, head(), make("tbody", {}, ...visible.map((row, place) => rowOf(row, state.page * ROWS + place + 2))));
   const focused = document.activeElement?.dataset?.sort;
   byId("patients").replaceChildren(table);
   if (focused) table.querySelector(`[data-sort="${CSS.escape(focused)}"]`)?.focus();
@@ -117,14 +117,14 @@ function sortBy(column, sorted) {
   state.sort = column.key;
 }
 
-function rowOf(row) {
+function rowOf(row, index) {
   const cells = study.columns.map((column, place) => {
     const value = study.values[place][row];
     if (place > 0) return make("td", { class: align(column) }, shown(value, column.kind));
     const link = make("a", { href: `/patient?${new URLSearchParams({ patient: value })}` }, value);
     return make("th", { scope: "row" }, link);
   });
-  return make("tr", {}, ...cells);
+  return make("tr", { "aria-rowindex": index }, ...cells);
 }
 
 function align(column) {
