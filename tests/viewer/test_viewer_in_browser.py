@@ -58,10 +58,15 @@ def evaluated(page: Any, text: str) -> Any:
     return page.evaluate(f"(() => {{ const view = survfuseViews.score; {text} }})()")
 
 
-def settle(page: Any) -> None:
-    """Wait for the end of a movement."""
+def still(browser: Any, address: str, **options: Any) -> Any:
+    """A page of someone who wants nothing to move."""
+    return opened_page(browser, address, reduced_motion="reduce", **options)
+
+
+def settle(page: Any, *, moving: bool = False) -> None:
+    """Wait until the slide is there, and for the end of a movement."""
     page.wait_for_selector(LOADED)
-    page.wait_for_timeout(700)
+    page.wait_for_timeout(700 if moving else 120)
 
 
 def seen(page: Any) -> np.ndarray:
@@ -100,7 +105,7 @@ def map_box(page: Any) -> list[int]:
 
 
 def test_the_table_loads_sorts_filters_and_links(browser: Any, address: str) -> None:
-    with opened_page(browser, address) as page:
+    with still(browser, address) as page:
         page.wait_for_selector("tbody tr")
         assert page.locator("tbody tr").count() == 20
         assert page.title() == "Patients of tiny – survfuse viewer"
@@ -130,7 +135,7 @@ def test_the_far_corner_of_a_map_lies_on_that_of_the_slide(
     browser: Any, address: str, slide: str
 ) -> None:
     look = {"slide": of_slide(slide), "score": "none"}
-    with opened_page(browser, patient(address, **look)) as page:
+    with still(browser, patient(address, **look)) as page:
         settle(page)
         whole = red_box(page)
         place = viewed.PLACES[slide]
@@ -143,7 +148,7 @@ def test_the_far_corner_of_a_map_lies_on_that_of_the_slide(
         page.get_by_label("Map", exact=True).select_option("percentile")
         page.get_by_label("Opacity").fill("100")
         page.wait_for_selector("#legend-score canvas")
-        page.wait_for_timeout(200)
+        page.wait_for_timeout(100)
         assert whole[2] - whole[0] > 20  # px of the screen of a pixel of the map
         np.testing.assert_allclose(map_box(page)[2:], whole[2:], atol=APART)
         start = evaluated(
@@ -159,7 +164,7 @@ def test_a_map_stays_on_the_slide_when_near(
     columns, rows = viewed.PLACES[slide]["grid"]
     last = columns * rows - 1
     look = {"slide": of_slide(slide), "score": "none"}
-    with opened_page(browser, patient(address, **look)) as page:
+    with still(browser, patient(address, **look)) as page:
         settle(page)
         x = (
             viewed.PLACES[slide]["start"][0]
@@ -168,7 +173,7 @@ def test_a_map_stays_on_the_slide_when_near(
         y = viewed.PLACES[slide]["start"][1] + (rows - 1) * viewed.PLACES[slide]["side"]
         evaluated(page, f"view.goTo({x}, {y}, {viewed.PLACES[slide]['side']});")
         settle(page)
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(120)
         near = red_box(page)
         assert near[2] - near[0] > 60
         page.get_by_label("Map", exact=True).select_option("percentile")
@@ -191,9 +196,7 @@ def test_colours_are_those_of_the_score(browser: Any, address: str) -> None:
     for name in ("percentile", "attention", "cluster"):
         expected[name] = colours(one.scores[name], one.image_of(name))[..., :3]
     assert not np.array_equal(expected["percentile"], expected["cluster"])
-    with opened_page(
-        browser, patient(address, score="percentile", opacity=100)
-    ) as page:
+    with still(browser, patient(address, score="percentile", opacity=100)) as page:
         settle(page)
         for name, wanted in expected.items():
             page.get_by_label("Map", exact=True).select_option(name)
@@ -212,7 +215,7 @@ def test_opacity_threshold_and_cluster_change_what_is_seen(
     browser: Any, address: str
 ) -> None:
     start = patient(address, score="cluster", opacity=0)
-    with opened_page(browser, start) as page:
+    with still(browser, start) as page:
         settle(page)
         bare = seen(page)
         page.get_by_label("Opacity").fill("80")
@@ -246,11 +249,11 @@ def test_two_maps_move_together(browser: Any, address: str) -> None:
         "return [v.getZoom(true), c.x, c.y]; });"
     )
     with opened_page(browser, start) as page:
-        settle(page)
+        settle(page, moving=True)
         home = evaluated(page, places)
         np.testing.assert_allclose(home[0], home[1], rtol=1e-6)
         page.get_by_role("button", name="Zoom in").click()
-        settle(page)
+        settle(page, moving=True)
         nearer = evaluated(page, places)
         np.testing.assert_allclose(nearer[0], nearer[1], rtol=1e-6)
         assert nearer[0][0] == pytest.approx(1.6 * home[0][0])
@@ -259,12 +262,12 @@ def test_two_maps_move_together(browser: Any, address: str) -> None:
         page.mouse.down()
         page.mouse.move(900, 500, steps=4)
         page.mouse.up()
-        settle(page)
+        settle(page, moving=True)
         moved = evaluated(page, places)
         np.testing.assert_allclose(moved[0], moved[1], rtol=1e-6)
         assert moved[0][1:] != nearer[0][1:]
         page.get_by_role("button", name="Whole slide").click()
-        settle(page)
+        settle(page, moving=True)
         np.testing.assert_allclose(evaluated(page, places), home, rtol=1e-6)
         assert "Clusters of tiles" in page.locator("#caption-beside").inner_text()
         page.get_by_label("Beside it").select_option("")
@@ -272,7 +275,7 @@ def test_two_maps_move_together(browser: Any, address: str) -> None:
 
 
 def test_everything_works_by_keyboard(browser: Any, address: str) -> None:
-    with opened_page(browser, patient(address, score="percentile")) as page:
+    with still(browser, patient(address, score="percentile")) as page:
         settle(page)
         stage = page.locator("#glass-score .openseadragon-canvas")
         assert stage.get_attribute("role") == "application"
@@ -281,11 +284,11 @@ def test_everything_works_by_keyboard(browser: Any, address: str) -> None:
         read = "const v = view.osd.viewport; return [v.getZoom(), v.getCenter().x];"
         zoom, x = evaluated(page, read)
         page.keyboard.press("+")
-        page.wait_for_timeout(600)
+        page.wait_for_timeout(150)
         nearer, _ = evaluated(page, read)
         assert nearer > zoom
         page.keyboard.press("ArrowRight", delay=150)
-        page.wait_for_timeout(600)
+        page.wait_for_timeout(150)
         assert evaluated(page, read)[1] > x
         page.keyboard.press("r")
         page.keyboard.press("f")
@@ -304,18 +307,21 @@ def test_everything_works_by_keyboard(browser: Any, address: str) -> None:
         page.wait_for_timeout(300)
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("viewport", "scheme"),
+    [(DESKTOP, "light"), (PHONE, "dark")],
+    ids=["desktop", "phone"],
+)
 def test_pages_are_accessible(
     browser: Any, address: str, viewport: dict[str, int], scheme: str
 ) -> None:
     look = {"viewport": viewport, "color_scheme": scheme}
-    with opened_page(browser, address, **look) as page:
+    with still(browser, address, **look) as page:
         page.wait_for_selector("tbody tr")
         assert violations(page) == []
         assert overflow(page) == 0
     start = patient(address, score="cluster", beside="percentile", tile=3)
-    with opened_page(browser, start, **look) as page:
+    with still(browser, start, **look) as page:
         settle(page)
         assert violations(page) == []
         assert overflow(page) == 0
@@ -326,7 +332,7 @@ def test_a_map_without_a_picture_of_its_slide(browser: Any) -> None:
     vars(study)["_images"] = {"slides": ({}, "there are none")}
     with (
         served(study) as address,
-        opened_page(browser, patient(address, score="percentile", opacity=100)) as page,
+        still(browser, patient(address, score="percentile", opacity=100)) as page,
     ):
         settle(page)
         assert (
@@ -343,7 +349,7 @@ def test_a_map_without_a_picture_of_its_slide(browser: Any) -> None:
 
 def test_an_export_opens_from_a_disk(browser: Any, exported: Path) -> None:
     look = f"#slide={of_slide(viewed.SECOND)}&score=none&opacity=100"
-    with opened_page(browser, f"file://{exported}{look}") as page:
+    with still(browser, f"file://{exported}{look}") as page:
         settle(page)
         assert violations(page) == []
         whole = red_box(page)
@@ -352,7 +358,7 @@ def test_an_export_opens_from_a_disk(browser: Any, exported: Path) -> None:
         np.testing.assert_allclose(map_box(page)[2:], whole[2:], atol=APART)
         page.get_by_role("button", name="Show tile").first.click()
         page.wait_for_selector("#panel ul.tiles img")
-    with opened_page(browser, f"file://{exported}", viewport=PHONE) as page:
+    with still(browser, f"file://{exported}", viewport=PHONE) as page:
         settle(page)
         assert overflow(page) == 0
         assert page.locator("#listed tbody tr").count() == 20
