@@ -10,7 +10,13 @@ import pytest
 from running import loaded, quick, small
 from survfuse._storage import read_json
 from survfuse.cohort import Cohort
-from survfuse.fit_summary import describe_size, priors_of, weights_of
+from survfuse.fit_summary import (
+    MOST_STEPS,
+    describe_size,
+    kaplan_meier_of,
+    priors_of,
+    weights_of,
+)
 from survfuse.readers.priors import Prior
 from survfuse.results.schema import PriorRow
 
@@ -153,3 +159,28 @@ def test_a_prior_says_what_it_was_learned_from() -> None:
     assert (tcga["patients"], tcga["events"], tcga["endpoints"]) == (900, 200, ["OS"])
     assert (own["prior"], own["cohorts"], own["patients"]) == ("signature", None, None)
     assert (points["prior"], points["reads"]) == (None, "score")
+
+
+def test_the_kaplan_meier_curve_is_kept_with_its_interval() -> None:
+    time, event = np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, True])
+    curve = kaplan_meier_of(time, event)
+    assert curve["time"] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert curve["survival"] == pytest.approx([1.0, 0.75, 0.75, 0.375, 0.0])
+    assert curve["low"][-1] is None  # where nobody is left there is no variance
+    assert 0 < curve["low"][1] < 0.75 < curve["high"][1] < 1  # type: ignore[operator]
+
+
+def test_a_long_curve_keeps_its_ends() -> None:
+    time = np.arange(1.0, 5001.0)
+    curve = kaplan_meier_of(time, np.ones(5000, bool))
+    assert len(curve["time"]) == MOST_STEPS
+    assert curve["time"][0] == 0.0
+    assert curve["time"][-1] == 5000.0
+
+
+def test_a_fitted_model_holds_the_curve_of_its_patients(cohort: Cohort) -> None:
+    fitted = quick(fusion="ridge_cox").fit(cohort).need_fitted()
+    assert cohort.outcome is not None
+    own = cohort.outcome
+    wanted = kaplan_meier_of(own["time"].to_numpy(), own["event"].to_numpy())
+    assert fitted.summary["kaplan_meier"] == wanted

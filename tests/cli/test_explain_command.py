@@ -12,6 +12,8 @@ import pytest
 from running import Command, small
 from small_explanations import bundle_folder, cohort_file
 from survfuse import __version__
+from survfuse._errors import InputError
+from survfuse.report import patient_files
 
 
 def test_a_bundle_explains_a_cohort(command: Command, tmp_path: Path) -> None:
@@ -41,6 +43,42 @@ def test_a_bundle_explains_a_cohort(command: Command, tmp_path: Path) -> None:
     ended = command("explain", bundle_folder(), cohort_file(), "-o", out)
     assert ended.code == 2
     assert "an explanation is there already" in ended.err
+
+
+def test_a_page_for_each_patient(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "why"
+    chosen = ("--patients", "004", "--patients", "007")
+    words = ("explain", bundle_folder(), cohort_file(), "-o", out, "--pages", *chosen)
+    ended = command(*words, "--horizon", 400, "--quiet")
+    assert ended.code == 0, ended.err
+    record = json.loads((out / "explanation.json").read_text())
+    files = {"004": "pages/004.html", "007": "pages/007.html"}
+    wanted = {"index": "pages/index.html", "files": files, "failed": {}}
+    assert record["pages"] == {**wanted, "horizon": 400.0}
+    assert {*files.values(), "pages/index.html"} <= record["files"].keys()
+    page = (out / files["004"]).read_text(encoding="utf-8")
+    assert "by 400 days" in page
+    assert record["bundle"]["sha256"] in page
+    assert record["cohort_sha256"] in page
+    assert 'href="pages/index.html"' in (out / "explanation.html").read_text()
+    ended = command(*words, "--force", "--quiet")
+    assert ended.code == 0, ended.err
+
+
+def test_a_patient_without_a_page_is_named(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise InputError("a reason")
+
+    monkeypatch.setattr(patient_files, "patient_page", fail)
+    words = ("explain", bundle_folder(), cohort_file(), "--patients", "004", "--pages")
+    ended = command(*words, "-o", tmp_path / "why")
+    assert ended.code == 3
+    assert "1 patients have no page: a reason" in ended.err
+    assert f"pages: {tmp_path}/why/pages/index.html" in ended.out
 
 
 def test_some_patients_by_name_or_file_without_tiles(

@@ -8,6 +8,7 @@ import pytest
 
 from split_models import SETS, gene_set_file, toy_cohort, toy_explanation
 from survfuse._errors import InputError, TransformError
+from survfuse.explanations.gene_sets import set_contributions
 
 
 def read_as_sets(encoder: str) -> dict[str, Any]:
@@ -105,3 +106,17 @@ def test_a_model_without_genes_has_empty_frames() -> None:
     explanation = toy_explanation("concat", modalities=("clinical",))
     assert explanation.gene_sets.empty
     assert explanation.in_gene_sets(gene_set_file()).empty
+
+
+@pytest.mark.parametrize("encoder", ["linear", "gene_set"])
+def test_contributions_of_a_patient_are_those_of_genes_in_the_set(encoder: str) -> None:
+    explanation = toy_explanation("concat", **read_as_sets(encoder))
+    sets = set_contributions(explanation.explained)["expression"]
+    assert (
+        set_contributions(explanation.explained)["expression"] is sets
+    )  # computed once
+    sums = explanation.in_gene_sets(gene_set_file()).query("set == 'THIRD'")
+    third = sums.set_index("patient_id")["contribution"]
+    for row in sets.rows[:5].tolist():
+        own = dict(zip(sets.names, sets.of(row), strict=True))
+        assert own["THIRD"] == pytest.approx(third[explanation.patients[row]], rel=1e-4)

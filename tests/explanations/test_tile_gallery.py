@@ -12,45 +12,33 @@ import pytest
 from matplotlib.image import imread
 
 import bagged
-from running import commander, quick
+from painted_explanation import (
+    painted_cohort,
+    painted_cohort_file,
+    painted_explanation,
+)
 from survfuse._errors import CohortError, InputError
-from survfuse.cohort import Cohort, load_cohort
+from survfuse.cohort import Cohort
 from survfuse.cohort.modalities import BagData
-from survfuse.datasets import simulate
-from survfuse.explanations import Explanation, explain, tile_gallery
+from survfuse.explanations import Explanation, tile_gallery
 from survfuse.explanations.tile_gallery import contact_sheet, tile_pictures
 from survfuse.readers.bags import BagStore
 from survfuse.slides.opening import open_slide
 
 
 @pytest.fixture(scope="module")
-def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cohort of small painted slides, whose features were extracted."""
-    path = tmp_path_factory.mktemp("painted") / "cohort"
-    simulate(path, patients=8, event_rate=0.6, images=True, slide_px=700, genes=20)
-    with pytest.MonkeyPatch.context() as patch:
-        run = commander(patch, _Silent())  # type: ignore[arg-type]
-        assert run("extract", path / "cohort.yaml").code == 0
-    return path
-
-
-class _Silent:
-    """Stands for `capsys`, which a fixture of a module cannot have."""
-
-    def readouterr(self) -> _Silent:
-        return self
-
-    out = err = ""
+def slides() -> Path:
+    return painted_cohort_file().parent
 
 
 @pytest.fixture(scope="module")
-def cohort(slides: Path) -> Cohort:
-    return load_cohort(slides / "cohort.yaml")
+def cohort() -> Cohort:
+    return painted_cohort()
 
 
 @pytest.fixture(scope="module")
-def explanation(cohort: Cohort) -> Explanation:
-    return explain(quick(max_tiles=None).fit(cohort), cohort)
+def explanation() -> Explanation:
+    return painted_explanation()
 
 
 def changed(cohort: Cohort, **fields: object) -> Cohort:

@@ -133,3 +133,22 @@ def test_clusters_are_shown_with_their_pictures() -> None:
         explanation, record(), {"slides": [{**rows[0], "pictures": ["QQ=="]}]}
     )
     assert 'alt="tile of cluster 1" src="data:image/png;base64,QQ=="' in html
+
+
+def test_maps_are_linked_and_slides_without_one_are_named() -> None:
+    row = {"patient_id": "P<1>", "slide_id": "S1", "tiles": 1200}
+    pictures = {"tile_risk": "P1/S1.tile_risk.png"}
+    failed = {"patient_id": "P2", "slide_id": "S2", "reason": "it is <broken>"}
+    maps = {
+        "folder": "maps",
+        "slides": [{**row, "pictures": pictures}],
+        "blank": {"slides": "the model leaves it out"},
+        "failed": [failed],
+    }
+    html = render(small_explanation(), record(maps=maps), {})
+    assert '<a href="maps/P1/S1.tile_risk.png">tile risk</a>' in html
+    text = plain(html)
+    assert "P&lt;1&gt; S1 1,200 tile risk" in text
+    assert "P2, S2: it is &lt;broken&gt;" in text
+    assert "No maps of slides: the model leaves it out" in text
+    assert "Maps of slides" not in plain(render(small_explanation(), record(), {}))

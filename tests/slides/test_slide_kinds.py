@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 import tifffile
 
+from leica_slides import leica_slide
 from slide_files import GLASS, MeanEncoder, tiny_slide, tissue_pixels
 from survfuse.readers import read_features
 from survfuse.slides import ExtractConfig, Record, SlideItem
@@ -301,69 +302,14 @@ def test_the_reason_stays_when_a_record_is_lost(tmp_path: Path) -> None:
 # -- the scanned area
 
 
-def scn(path: Path, pyramid: list[Pixels], side: int, at: tuple[int, int]) -> Path:
-    """Write a slide of Leica's format that was scanned in part: 0.5 µm/px, `side` px a side."""
-    nm = 500
-    macro = np.full((side // 64, side // 64, 3), 235, np.uint8)
-    head = '<creationDate>2012-01-01T00:00:00Z</creationDate><device model="Leica SCN400" version="1"/>'
-
-    def image(
-        name: str,
-        levels: list[Pixels],
-        first: int,
-        corner: tuple[int, int],
-        wide: int,
-        lens: float,
-    ) -> str:
-        sizes = "".join(
-            f'<dimension sizeX="{one.shape[1]}" sizeY="{one.shape[0]}" r="{number}" ifd="{first + number}"/>'
-            for number, one in enumerate(levels)
-        )
-        view = f'offsetX="{corner[0] * nm}" offsetY="{corner[1] * nm}" sizeX="{wide * nm}" sizeY="{wide * nm}"'
-        return (
-            f'<image name="{name}" uuid="{name}">{head}<view {view}/><scanSettings><objectiveSettings>'
-            f"<objective>{lens}</objective></objectiveSettings><illuminationSettings><numericalAperture>0.4"
-            "</numericalAperture><illuminationSource>brightfield</illuminationSource></illuminationSettings>"
-            "</scanSettings>"
-            f'<pixels sizeX="{levels[0].shape[1]}" sizeY="{levels[0].shape[0]}">{sizes}</pixels></image>'
-        )
-
-    text = (
-        '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
-        f'<collection name="c" uuid="u" sizeX="{side * nm}" sizeY="{side * nm}"><barcode>QQ==</barcode>'
-        f"{image('macro', [macro], 0, (0, 0), side, 0.6)}{image('main', pyramid, 1, at, SIDE, 20)}"
-        "</collection></scn>"
-    )
-    how: dict[str, Any] = {
-        "tile": (256, 256),
-        "photometric": "rgb",
-        "compression": "jpeg",
-        "metadata": None,
-    }
-    with tifffile.TiffWriter(path, bigtiff=True) as file:
-        file.write(
-            macro,
-            description=text,
-            resolution=(1e4 / 32,) * 2,
-            resolutionunit="CENTIMETER",
-            **how,
-        )
-        for one in pyramid:
-            scale = 1e4 / 0.5 * one.shape[0] / SIDE
-            file.write(
-                one,
-                resolution=(scale, scale),
-                resolutionunit="CENTIMETER",
-                **how,
-            )
-    return path
-
-
 def test_a_mask_of_the_scanned_area_gives_the_tiles_of_one_of_the_whole(
     tmp_path: Path,
     pyramid: list[Pixels],
 ) -> None:
-    path, at = scn(tmp_path / "a.scn", pyramid, 5000, (1500, 2250)), (1500, 2250)
+    path, at = (
+        leica_slide(tmp_path / "a.scn", pyramid, 5000, (1500, 2250)),
+        (1500, 2250),
+    )
     scanned = np.zeros((128, 128), np.uint8)
     scanned[32:64, 32:96] = 1  # the upper half of the tissue
     whole = np.zeros((625, 625), np.uint8)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
-import time as clock
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from survfuse.cli.explain_progress import table_progress
+from survfuse.cli.map_options import (
+    MapFormats,
+    Maps,
+    OriginName,
+    Scores,
+    map_options,
+    print_maps,
+)
 from survfuse.cli.options import CohortFile, OutFolder, Quiet, option
 
-STEP_SECONDS = 5.0  # between two JSON lines about patients
 MOST_NOTES = 10  # printed; all are in the folder
 MOST_BYTES = 2**24  # of a file of patients
 
@@ -58,6 +64,18 @@ def explain(
         bool,
         option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
     ] = False,
+    pages: Annotated[
+        bool,
+        option(
+            "Also write a page for each patient, in the folder pages; slides that the cohort names "
+            "are read for their pictures.",
+            "--pages",
+        ),
+    ] = False,
+    maps: Maps = False,
+    map_formats: MapFormats = None,
+    scores: Scores = None,
+    origin: OriginName = "bounds",
     force: Annotated[
         bool,
         option(
@@ -69,8 +87,8 @@ def explain(
 ) -> None:
     """Explain predictions of a bundle: terms that add up, columns, genes, tiles, agreement.
 
-    Writes a folder of tables (CSV and Parquet), explanation.json and explanation.html, which
-    appears whole or not at all. No outcome is needed.
+    Writes a folder of tables (CSV and Parquet), explanation.json, explanation.html and what else is
+    asked for, which appears whole or not at all. No outcome is needed.
     """
     from survfuse._errors import PartialError, listed
     from survfuse._places import staged_folder
@@ -82,9 +100,11 @@ def explain(
     from survfuse.explanations import explain as explained_by
     from survfuse.report.explanation_page import write_page
     from survfuse.results.explanation_folder import try_explanation_folder, write_record
+    from survfuse.results.explanation_maps import write_maps
     from survfuse.results.explanation_tables import write_tables
 
     target = try_explanation_folder(out, force=force)
+    wanted = map_options(maps, map_formats, scores, origin)
     model = SurvivalFusion.load(bundle)
     allowed = model.config.inputs.allow_followup
     data, damaged = load_undamaged(cohort, allow_followup=allowed)
@@ -99,7 +119,7 @@ def explain(
     explanation = explained_by(model, data, chosen, reference=compared)
     times = _horizons(model, horizons)
     with staged_folder(target) as folder:
-        with _progress(quiet) as step:
+        with table_progress(quiet) as step:
             written = write_tables(
                 explanation,
                 folder,
@@ -107,8 +127,11 @@ def explain(
                 tiles=not no_tiles,
                 step=step,
             )
+            mapped = None
+            if wanted is not None:
+                mapped = write_maps(explanation, folder, wanted, step=step)
         source = "of the training cohort" if reference is None else f"of {reference}"
-        record = _record(bundle, data.name, explanation, source)
+        record = _record(bundle, data.name, data.fingerprint(), explanation, source)
         record |= {
             "horizons": list(times),
             "tables": written.described(),
@@ -116,14 +139,51 @@ def explain(
             "notes": [*record["notes"], *written.notes],
             "damaged": damaged,
         }
+        if mapped is not None:
+            record["maps"] = mapped.described()
+        if pages:
+            record["pages"] = _write_pages(folder, explanation, record, horizons, quiet)
         write_page(folder, explanation, record)
         write_record(folder, record)
     _print(target, explanation, written.left_out)
+    incomplete = _print_pages(target, record.get("pages"))
     if damaged:
-        raise PartialError(
+        incomplete.append(
             f"{len(damaged)} patients of {cohort} are not explained: "
             f"{listed(damaged.values(), 3)}",
         )
+    if mapped is not None:
+        incomplete += print_maps(target, mapped)
+    if incomplete:
+        raise PartialError("; ".join(incomplete))
+
+
+def _write_pages(
+    folder: Path,
+    explanation: Any,
+    record: dict[str, Any],
+    horizons: Sequence[float] | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Write a page for each patient; what was written."""
+    from survfuse.report.patient_files import write_pages
+
+    horizon = horizons[0] if horizons else None
+    with table_progress(quiet) as step:
+        return write_pages(folder, explanation, record, horizon=horizon, step=step)
+
+
+def _print_pages(target: Path, pages: dict[str, Any] | None) -> list[str]:
+    """Say where the pages are; what is incomplete."""
+    from survfuse._errors import listed
+
+    if pages is None:
+        return []
+    typer.echo(f"pages: {target / pages['index']}")
+    failed = pages["failed"]
+    if not failed:
+        return []
+    return [f"{len(failed)} patients have no page: {listed(failed.values(), 3)}"]
 
 
 def _patients(
@@ -176,6 +236,7 @@ def _horizons(
 def _record(
     bundle: Path,
     cohort: str,
+    fingerprint: str,
     explanation: Any,
     source: str,
 ) -> dict[str, Any]:
@@ -193,6 +254,7 @@ def _record(
         "command": " ".join(["survfuse", *sys.argv[1:]]),
         "bundle": {"path": bundle, "sha256": sha256_file(bundle / "bundle.json")},
         "cohort": cohort,
+        "cohort_sha256": fingerprint,
         "unit": explanation.prediction.unit,
         "patients": len(explanation.patients),
         "reference": {"patients": explained.reference.patients, "from": source},
@@ -205,49 +267,6 @@ def _record(
 
 def _is_of_one(note: tuple[str, str]) -> bool:
     return note[0] != ""
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Show which table is written: a bar on a terminal, JSON lines otherwise."""
-    if quiet:
-        yield lambda what, done, of: None
-    elif sys.stderr.isatty():
-        from rich.progress import TimeElapsedColumn
-
-        from survfuse.cli.output import progress_bars
-
-        with progress_bars(TimeElapsedColumn()) as bars:
-            task = bars.add_task("", total=None)
-            yield lambda what, done, of: bars.update(
-                task,
-                description=what,
-                completed=done,
-                total=of,
-            )
-    else:
-        yield _lines()
-
-
-def _lines() -> Callable[[str, int, int], None]:
-    """Writer of a JSON line for each table, and now and then for its patients."""
-    from survfuse.cli.output import write_event
-
-    last_table, last_time = "", 0.0
-
-    def write(
-        what: str,
-        done: int,
-        of: int,
-    ) -> None:
-        nonlocal last_table, last_time
-        now = clock.monotonic()
-        if what == last_table and now - last_time < STEP_SECONDS:
-            return
-        last_table, last_time = what, now
-        write_event("explain", table=what, done=done, of=of)
-
-    return write
 
 
 def _print(

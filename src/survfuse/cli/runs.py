@@ -342,6 +342,7 @@ def predict(
     model = SurvivalFusion.load(bundle)
     assert model.fitted is not None
     summary: dict[str, Any] = dict(model.fitted.summary)
+    summary.pop("kaplan_meier", None)  # a curve for pages, long beside the rest
     allowed = model.config.inputs.allow_followup
     data = load_cohort(
         cohort,

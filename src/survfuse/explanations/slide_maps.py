@@ -33,6 +33,8 @@ def slide_maps(
     explanation: Explanation,
     patient: str,
     modality: str | None = None,
+    *,
+    failed: dict[str, str] | None = None,
 ) -> dict[str, SlideMap]:
     """Maps of the slides of a patient.
 
@@ -44,6 +46,8 @@ def slide_maps(
     patient : str
     modality : str, optional
         A bag; the only one where not given.
+    failed : dict, optional
+        Is given the reason of every slide that has no map, which then raises nothing.
 
     Returns
     -------
@@ -78,14 +82,21 @@ def slide_maps(
         rows = np.arange(start, start + slide.tiles)
         start += slide.tiles
         image = images.get(slide.slide_id)
-        mpp = _mpp(slide, image)
-        places = TilePlaces.of(slide, corners[rows], mpp)
+        try:
+            mpp = _mpp(slide, image)
+            places = TilePlaces.of(slide, corners[rows], mpp)
+            scores = scorer.scores(rows, places)
+        except InputError as error:
+            if failed is None:
+                raise
+            failed[slide.slide_id] = str(error)
+            continue
         maps[slide.slide_id] = SlideMap(
             patient_id=patient,
             modality=name,
             slide_id=slide.slide_id,
             places=places,
-            scores=scorer.scores(rows, places),
+            scores=scores,
             clusters=scorer.clusters(rows),
             mpp=mpp,
             image=None if image is None else image.path,

@@ -185,7 +185,11 @@ def cluster_pictures(
     return pictures
 
 
-def contact_sheet(examples: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:
+def contact_sheet(
+    examples: pd.DataFrame,
+    pictures: Sequence[bytes],
+    captions: Sequence[str] | None = None,
+) -> Figure:
     """Draw example tiles, a line for each group.
 
     Parameters
@@ -194,13 +198,16 @@ def contact_sheet(examples: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:
         With a column `group`.
     pictures : sequence of bytes
         PNG of each row.
+    captions : sequence of str, optional
+        What stands below each.
     """
     from matplotlib.figure import Figure
     from matplotlib.image import imread
 
     groups = list(dict.fromkeys(examples["group"]))
     columns = int(examples["group"].value_counts().max())
-    figure = Figure(figsize=(1.1 * columns + 1.2, 1.15 * len(groups)), dpi=110)
+    tall = 1.15 if captions is None else 1.35
+    figure = Figure(figsize=(1.1 * columns + 1.2, tall * len(groups)), dpi=110)
     axes = figure.subplots(len(groups), columns, squeeze=False)
     for one in axes.flat:
         one.set_axis_off()
@@ -208,10 +215,13 @@ def contact_sheet(examples: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:
         places = np.flatnonzero(examples["group"] == group).tolist()
         for one, place in zip(line, places, strict=False):
             one.imshow(imread(io.BytesIO(pictures[place]), format="png"))
+            if captions is not None:
+                one.set_title(captions[place], fontsize=8, y=-0.2)
         text = {"transform": line[0].transAxes, "ha": "right", "va": "center"}
         line[0].text(-0.08, 0.5, group, fontsize=9, **text)
     width = figure.get_figwidth()
-    figure.subplots_adjust(1.1 / width, 0.01, 0.99, 0.99, wspace=0.04, hspace=0.06)
+    gap, bottom = (0.06, 0.01) if captions is None else (0.25, 0.2 / len(groups))
+    figure.subplots_adjust(1.1 / width, bottom, 0.99, 0.99, wspace=0.04, hspace=gap)
     return figure
 
 

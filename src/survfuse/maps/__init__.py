@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from survfuse.maps.files import FORMATS, MapOptions, safe_stem, write_files
 from survfuse.maps.lattice import Lattice
 from survfuse.maps.scores import Score
 from survfuse.maps.slide_map import SlideMap, TilePlaces
 
-__all__ = ["Lattice", "Score", "SlideMap", "TilePlaces"]
+__all__ = [
+    "FORMATS",
+    "Lattice",
+    "MapOptions",
+    "Score",
+    "SlideMap",
+    "TilePlaces",
+    "safe_stem",
+    "write_files",
+]

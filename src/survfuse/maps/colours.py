@@ -21,12 +21,23 @@ WHITE_PURPLE = ((0xF6, 0xF2, 0xF9), (0x9A, 0x72, 0xB5), (0x3B, 0x0F, 0x55))
 GREYS = ((0x3C, 0x44, 0x4B), (0xF0, 0xF1, 0xF2), (0x3C, 0x44, 0x4B))
 """Of diverging scores that do not reproduce: size is seen, direction is not."""
 LIGHT_GREYS = ((0xF6, 0xF6, 0xF6), (0x3C, 0x44, 0x4B))
-CATEGORIES = (
+_PLAIN = (
     (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E), (0x2C, 0xA0, 0x6A), (0xC4, 0x3C, 0x5C),
     (0x94, 0x67, 0xBD), (0x8C, 0x56, 0x4B), (0xE3, 0x9A, 0xC8), (0x5F, 0x6C, 0x7B),
     (0xBC, 0xBD, 0x22), (0x17, 0xBE, 0xCF), (0x0B, 0x3C, 0x6F), (0xF2, 0xC1, 0x4E),
 )  # fmt: skip
-"""Of clusters, by number; they repeat where there are more."""
+
+
+def _mixed(other: int, share: float) -> tuple[tuple[int, int, int], ...]:
+    """The plain colours mixed with a grey."""
+    mixed = np.rint(np.array(_PLAIN) * (1 - share) + other * share).astype(int)
+    return tuple((red, green, blue) for red, green, blue in mixed.tolist())
+
+
+CATEGORIES = (*_PLAIN, *_mixed(255, 0.55), *_mixed(0, 0.45))
+"""Of clusters, by number: plain, light and dark; they repeat where there are more than 36."""
+AT_ONCE = 2**16
+"""Pixels that are coloured at a time; bounds memory, not the result."""
 
 
 def colours(score: Score, image: FloatArray, alpha: float = 1.0) -> ByteArray:
@@ -45,6 +56,25 @@ def colours(score: Score, image: FloatArray, alpha: float = 1.0) -> ByteArray:
     array of uint8, (rows, columns, 4)
         RGBA.
     """
+    painted = np.empty((*image.shape, 4), np.uint8)
+    step = max(1, AT_ONCE // max(1, image.shape[1]))
+    for start in range(0, len(image), step):
+        rows = slice(start, start + step)
+        painted[rows] = _coloured(score, image[rows], alpha)
+    return painted
+
+
+def palette(score: Score) -> Sequence[tuple[int, int, int]]:
+    """Colours of a score, evenly spaced from its lowest to its highest value."""
+    if score.kind == "categories":
+        return CATEGORIES
+    if score.kind == "diverging":
+        return GREYS if score.grey else BLUE_ORANGE
+    return LIGHT_GREYS if score.grey else WHITE_PURPLE
+
+
+def _coloured(score: Score, image: FloatArray, alpha: float) -> FloatArray:
+    """RGBA of some rows of an image."""
     there = np.isfinite(image)
     shown = np.where(there, image, score.centre)
     if score.kind == "categories":
@@ -56,16 +86,7 @@ def colours(score: Score, image: FloatArray, alpha: float = 1.0) -> ByteArray:
             share = (share + 1) / 2
         rgb = _between(palette(score), share.clip(0, 1))
     opaque = np.where(there, np.rint(255 * alpha), 0)[..., None]
-    return np.concatenate([np.rint(rgb), opaque], axis=-1).astype(np.uint8)
-
-
-def palette(score: Score) -> Sequence[tuple[int, int, int]]:
-    """Colours of a score, evenly spaced from its lowest to its highest value."""
-    if score.kind == "categories":
-        return CATEGORIES
-    if score.kind == "diverging":
-        return GREYS if score.grey else BLUE_ORANGE
-    return LIGHT_GREYS if score.grey else WHITE_PURPLE
+    return np.concatenate([np.rint(rgb), opaque], axis=-1)
 
 
 def _between(stops: Sequence[tuple[int, int, int]], share: FloatArray) -> FloatArray:

@@ -20,7 +20,9 @@ LONGEST = 1200
 """px of the longest side of a picture."""
 ALPHA = 0.6
 """Opacity of a map over its slide; over paper it is opaque."""
-PAPER = (0xDD, 0xE2, 0xE6)
+PAPER, HATCH = (0xFF, 0xFF, 0xFF), (0xC9, 0xD1, 0xD9)
+"""Paper is hatched, so that no pale colour of a map looks like it."""
+HATCH_PX = 7
 MOST_TILE_PX = 24
 """Side of a tile in a picture without the slide, at most."""
 
@@ -113,7 +115,7 @@ def background(
     """
     if reader is None:
         frame = _around(slide_map, longest)
-        return np.full((frame.height, frame.width, 3), PAPER, np.uint8), frame
+        return _paper(frame.height, frame.width), frame
     check_within(slide_map, reader)
     return _scanned(reader, longest)
 
@@ -183,15 +185,23 @@ def check_within(slide_map: SlideMap, reader: SlideReader) -> None:
     InputError
     """
     level = reader.levels[0]
-    ends = slide_map.places.corners.max(axis=0)
-    if (
-        ends >= (level.width, level.height)
-    ).any() or slide_map.places.corners.min() < 0:
+    corners = slide_map.places.corners
+    beyond = (corners >= (level.width, level.height)) | (corners < 0)
+    if beyond.any():
+        x, y = corners[beyond.any(axis=1)][0]
         raise InputError(
-            f"slide {slide_map.slide_id!r}: a tile at ({ends[0]:.0f}, {ends[1]:.0f}), but "
-            f"{reader.path} has {level.width} × {level.height} px: these are the coordinates of "
-            "another slide, or not level-0 px; extract the features of this file",
+            f"slide {slide_map.slide_id!r}: a tile at ({x:.0f}, {y:.0f}), but {reader.path} has "
+            f"{level.width} × {level.height} px: these are the coordinates of another slide, or "
+            "not level-0 px; extract the features of this file",
         )
+
+
+def _paper(height: int, width: int) -> ByteArray:
+    """Hatched paper."""
+    paper = np.full((height, width, 3), PAPER, np.uint8)
+    row, column = np.ogrid[:height, :width]
+    paper[(row + column) % HATCH_PX == 0] = HATCH
+    return paper
 
 
 def _around(slide_map: SlideMap, longest: int) -> Frame:

@@ -12,6 +12,8 @@ from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
 
 MOST_REMARKS = 6
 """Of a modality; the rest is counted."""
+NAMES_PATIENTS = "in training of the prior"
+"""Kind of remark that lists patients, and is said of the patient alone."""
 
 
 def inputs_of(explanation: Explanation, patient: str) -> dict[str, Any]:
@@ -25,10 +27,10 @@ def inputs_of(explanation: Explanation, patient: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `in_training` (None where not known), `drift_known`, `rows`: of each modality its `name`,
-        whether it is `present`, `share` (of the training patients who are at least as far from
-        what is usual, None where not known), `outside`, `remarks` and how many `more`; and
-        `notes` of the prediction that concern everyone.
+        `in_training` (None where not known); `changed`, whether any data are others than those
+        trained on; `rows`: of each modality its `name`, whether it is `present`, `share` (of the
+        training patients who are at least as far from what is usual, None where not known),
+        `outside`, `remarks` and how many `more`; and `notes` that concern everyone.
     """
     explained, prediction = explanation.explained, explanation.prediction
     row = explained.row(patient)
@@ -43,7 +45,7 @@ def inputs_of(explanation: Explanation, patient: str) -> dict[str, Any]:
             outside = bool(prediction.drift.outside[name][row])
         rows.append(
             {
-                "name": name,
+                "name": explained.labels.modality(name),
                 "present": present,
                 "share": share,
                 "outside": outside,
@@ -54,22 +56,40 @@ def inputs_of(explanation: Explanation, patient: str) -> dict[str, Any]:
     trained = prediction.in_training
     return {
         "in_training": None if trained is None else bool(trained[row]),
+        "changed": any(one["share"] is not None for one in rows),
         "rows": rows,
-        "notes": [text for who, text in prediction.notes if not who],
+        "notes": _of_everyone(explanation),
     }
+
+
+def _of_everyone(explanation: Explanation) -> list[str]:
+    """Notes on the whole cohort, none of which names another patient."""
+    explained, drift = explanation.explained, explanation.prediction.drift
+    report = explained.prepared.report
+    whole = report[(report["patient_id"] == "") & (report["kind"] != NAMES_PATIENTS)]
+    notes = []
+    for modality, kind, detail in whole[["modality", "kind", "detail"]].itertuples(
+        index=False
+    ):
+        notes.append(f"{explained.labels.modality(modality)}: {kind}: {detail}")
+    if drift is not None:
+        notes += [text for who, text in drift.notes if not who]
+    return notes
 
 
 def _remarks(explanation: Explanation, patient: str, modality: str) -> list[str]:
     """What was missing, unknown or changed before the model read it."""
     report = explanation.explained.prepared.report
     own = report[(report["patient_id"] == patient) & (report["modality"] == modality)]
+    labels = explanation.explained.labels
     said: dict[str, str] = {}
     for feature, kind, detail in own[["feature", "kind", "detail"]].itertuples(
         index=False
     ):
-        said[feature] = f"{feature}: {detail}" if feature else f"{kind}: {detail}"
+        about = labels.column(modality, feature) if feature else kind
+        said[feature] = f"{about}: {detail}"
     for column in _missing(explanation, patient, modality):
-        said.setdefault(column, f"{column}: missing")
+        said.setdefault(column, f"{labels.column(modality, column)}: missing")
     return list(said.values())
 
 

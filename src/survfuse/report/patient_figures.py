@@ -12,7 +12,7 @@ from survfuse._types import FloatArray
 from survfuse.figures.formatting import TimeAxis, duration, percent
 from survfuse.report.patient_outlook import Population
 
-WIDTH, HEIGHT = 420.0, 236.0
+WIDTH, HEIGHT = 380.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 42.0, 8.0, 10.0, 38.0
 ICONS = 100
 MOST_LABELS = 7

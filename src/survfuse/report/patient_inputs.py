@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import SurvfuseError
-from survfuse.cohort.modalities import TableData
+from survfuse.cohort.labels import Labels
 from survfuse.explanations import Explanation
 from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
 from survfuse.explanations.figures import grey_terms
 from survfuse.explanations.gene_sets import set_contributions
 from survfuse.explanations.gene_weights import DOMINATES, matrices
 
-MOST_COLUMNS, MOST_GENES, MOST_SETS = 14, 8, 6
+MOST_COLUMNS, MOST_GENES, MOST_SETS = 12, 8, 6
+ROWS = {PRESENCE: "Having the data", NOT_ATTRIBUTED: "Not split by variables"}
+"""Rows that are no column, in words."""
 LEAST = 0.005
 """Of log-risk, below which what is left of a modality is not shown."""
 
@@ -36,30 +38,7 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
         (hazard ratio in words, or empty) and `grey`; `rest` and `rest_count`, of those that are
         not shown; `most`, the largest size; `why_no_ratio`; `modalities`, how many there are.
     """
-    table = explanation.variables
-    own = table[table["patient_id"] == patient]
-    ratios, why = _ratios(explanation)
-    grey = _grey_columns(explanation)
-    rows = []
-    for modality, column, value, known, contribution in own[
-        ["modality", "column", "value", "known", "contribution"]
-    ].itertuples(index=False):
-        if column in (PRESENCE, NOT_ATTRIBUTED) and abs(contribution) < LEAST:
-            continue
-        spec = _spec(explanation, modality, column)
-        rows.append(
-            {
-                "modality": modality,
-                "label": getattr(spec, "label", "") or column,
-                "value": _written(value, spec),
-                "known": bool(known),
-                "contribution": float(contribution),
-                "ratio": ratios.get((modality, column, str(value)))
-                or ratios.get((modality, column, ""), ""),
-                "grey": (modality, column) in grey
-                or modality in grey_terms(explanation),
-            },
-        )
+    rows = _columns(explanation, patient)
     rows.sort(key=lambda item: -abs(item["contribution"]))
     rest = [item["contribution"] for item in rows[MOST_COLUMNS:]]
     return {
@@ -67,9 +46,46 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
         "rest": sum(rest),
         "rest_count": len(rest),
         "most": max([abs(item["contribution"]) for item in rows], default=0.0),
-        "why_no_ratio": why,
+        "why_no_ratio": _ratios(explanation)[1],
         "modalities": len({item["modality"] for item in rows}),
     }
+
+
+def _columns(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
+    """Columns of all tables, in their order."""
+    labels, ratios = explanation.explained.labels, _ratios(explanation)[0]
+    grey, grey_ones = _grey_columns(explanation), grey_terms(explanation)
+    table = explanation.variables
+    own = table[table["patient_id"] == patient]
+    rows = []
+    for modality, column, value, known, contribution in own[
+        ["modality", "column", "value", "known", "contribution"]
+    ].itertuples(index=False):
+        if column in ROWS and abs(contribution) < LEAST:
+            continue
+        of_level = ratios.get((modality, column, str(value)))
+        rows.append(
+            {
+                "modality": labels.modality(modality),
+                "label": ROWS.get(column) or labels.column(modality, column),
+                "value": _written(labels, modality, column, value),
+                "known": bool(known),
+                "contribution": float(contribution),
+                "ratio": of_level or ratios.get((modality, column, ""), ""),
+                "grey": (modality, column) in grey or modality in grey_ones,
+            },
+        )
+    return rows
+
+
+def _written(labels: Labels, modality: str, column: str, value: Any) -> str:
+    """A cell in the words of the cohort file; a number in four digits; empty where missing."""
+    if pd.isna(value):
+        return ""
+    cell = labels.cell(modality, column, value)
+    if isinstance(value, float) and cell == f"{value:g}":
+        return f"{value:.4g}"
+    return cell
 
 
 def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
@@ -95,7 +111,7 @@ def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
         dominates = total > 0 and sizes.iloc[0] > DOMINATES * total
         found.append(
             {
-                "name": name,
+                "name": explained.labels.modality(name),
                 "genes": top.to_dict("records"),
                 "count": len(genes),
                 "rest": float(own["contribution"].sum() - top["contribution"].sum()),
@@ -154,27 +170,13 @@ def _ratios(explanation: Explanation) -> tuple[Mapping[tuple[str, str, str], str
 
 
 def _in_words(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """One ratio a column or level: per SD of numbers, per level, against the mean of categories."""
+    """One ratio a column or level: per SD of numbers, per level, or against the mean."""
     words = {}
     for modality, column, level, contrast, ratio in frame[
         ["modality", "column", "level", "contrast", "hazard_ratio"]
     ].itertuples(index=False):
         if contrast == "per unit" or (level and contrast != "against the mean"):
             continue
-        words[(modality, column, level)] = f"{ratio:.2f} {contrast}"
+        against = "" if contrast == "against the mean" else contrast.partition(" (")[0]
+        words[(modality, column, level)] = f"{ratio:.2f} {against}".strip()
     return words
-
-
-def _spec(explanation: Explanation, modality: str, column: str) -> Any:
-    """What the cohort file says of a column; None of a prior's risk and of rows that are none."""
-    data = explanation.explained.cohort.modalities.get(modality)
-    return data.columns.get(column) if isinstance(data, TableData) else None
-
-
-def _written(value: Any, spec: Any) -> str:
-    """A cell with the label that the cohort file gives it; empty where there is none."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    labels = getattr(spec, "labels", None) or {}
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return str(labels.get(str(value), labels.get(text, text)))

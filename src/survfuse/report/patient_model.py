@@ -12,6 +12,9 @@ from survfuse.explanations import Explanation
 from survfuse.explanations.figures import terms_by_agreement
 from survfuse.models.fusion import FUSIONS
 
+MOST_TERMS = 8
+"""Named; the rest is counted."""
+
 
 def model_of(
     explanation: Explanation,
@@ -31,13 +34,14 @@ def model_of(
     -------
     dict
         `name`, `words`, `cohort` that was trained on, `patients`, `events`, `endpoint`,
-        `modalities`, `terms`, `calibration`, `effective`, `members`, `trained_with` and
-        `written_with` (versions), `hashes` by what they are of, and `agreement`, whether it was
-        measured.
+        `modalities`, `terms` and how many `more_terms`, `calibration`, `effective`, `members`,
+        `trained_with` and `written_with` (versions), `hashes` by what they are of, and
+        `agreement`, whether it was measured.
     """
     explained, known = explanation.explained, record or {}
     fitted = explained.fitted
     summary, config = fitted.summary, fitted.config
+    terms = list(map(explained.labels.term, explanation.terms.columns[1:]))
     return {
         "name": config.fusion,
         "words": _words(config),
@@ -45,8 +49,9 @@ def model_of(
         "patients": summary["patients"],
         "events": summary["events"],
         "endpoint": summary.get("endpoint") or "the event",
-        "modalities": list(explained.modalities),
-        "terms": [str(name) for name in explanation.terms.columns[1:]],
+        "modalities": list(map(explained.labels.modality, explained.modalities)),
+        "terms": terms[:MOST_TERMS],
+        "more_terms": max(0, len(terms) - MOST_TERMS),
         "calibration": config.calibration.method,
         "calibrated_on": summary.get("calibration_cohort"),
         "effective": summary.get("effective_parameters"),
@@ -64,7 +69,7 @@ def _words(config: FitConfig) -> str:
     """The model in words, as its card has it."""
     name = estimator_name(config)
     card = FUSIONS[config.fusion] if name == NETWORK else ESTIMATORS[name]
-    return card.summary
+    return card.summary.replace("`", "")
 
 
 def _hashes(

@@ -12,16 +12,18 @@ from survfuse._types import FloatArray
 from survfuse.decomposition import decompose
 from survfuse.evaluation.default_horizons import default_horizons
 from survfuse.explanations import Explanation
-from survfuse.explanations.explained import Explained
+from survfuse.explanations.explained import FLAT, Explained, is_flat
 from survfuse.survival.curves import StepFunction, SurvivalCurves
 
 GROUPS = ("low", "intermediate", "high")
 CENTRAL = 0.8
 """Share of such patients whose event lies inside the interval of times."""
 MEAN_CURVE = (
-    "mean of the curves predicted for {patients} training patients; the bundle does not hold their "
-    "Kaplan–Meier curve"
+    "mean of the curves predicted for {patients} {who}; the bundle, of an older version, does not "
+    "hold the Kaplan–Meier curve of the training patients"
 )
+
+NOT_COMPUTED = dict.fromkeys(("risk", "curve", "members", "time_low", "time_high"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class Population:
         What the curve is.
     note : str
         What a reader must know of it.
+    observed : bool
+        Whether it is what happened to them, and no prediction.
     """
 
     time: FloatArray
@@ -46,6 +50,7 @@ class Population:
     high: FloatArray | None
     name: str
     note: str = ""
+    observed: bool = True
 
     def risk_at(self, horizon: float) -> dict[str, float | None]:
         """Share with the event by a horizon, and its interval; None where not known."""
@@ -98,12 +103,12 @@ def outlook(
     dict
         `risk` at the horizon (None where `why_no_risk` says why), `members` (its range over the
         members of the model, or None), `population` and `average` (its risk), `curve` (times and
-        survival, or None), `time`, `time_low` and `time_high`, `bound`, `group`, `log_risk`.
+        survival, or None), `flat` (why nobody is ordered, or empty), `time`, `time_low` and
+        `time_high`, `bound`, `group`, `log_risk`.
     """
-    prediction, calibrator = explanation.prediction, explanation.prediction.calibrator
+    prediction, population = explanation.prediction, population_of(explanation)
     log_risk = prediction.log_risk[row : row + 1]
-    population = population_of(explanation)
-    facts: dict[str, Any] = {
+    return {
         "horizon": horizon,
         "unit": prediction.unit,
         "log_risk": float(log_risk[0]),
@@ -111,31 +116,33 @@ def outlook(
         "time": _known(prediction.predicted_time[row]),
         "population": population,
         "average": population.risk_at(horizon),
-        "calibration_note": calibrator.note,
-        "risk": None,
-        "why_no_risk": "",
-        "curve": None,
-        "members": None,
-        "time_low": None,
-        "time_high": None,
+        "calibration_note": prediction.calibrator.note,
+        "flat": FLAT if is_flat(explanation.explained.fitted) else "",
         "bound": _bound(explanation, log_risk),
+        **NOT_COMPUTED,
+        **_of_curve(explanation.explained, row, horizon),
     }
+
+
+def _of_curve(explained: Explained, row: int, horizon: float) -> dict[str, Any]:
+    """What the calibrated curve of a patient says, or why there is none."""
+    calibrator, unit = explained.prediction.calibrator, explained.prediction.unit
     if not calibrator.has_curves:
-        why = f"calibration {calibrator.name} gives a time and no probability"
-        return {**facts, "why_no_risk": why}
-    curves = calibrator.curves(log_risk)
-    risk = _known(1 - curves.at([horizon])[0, 0])
+        return {
+            "why_no_risk": f"calibration {calibrator.name} gives a time and no probability"
+        }
+    curves = calibrator.curves(explained.prediction.log_risk[row : row + 1])
+    risk, why, tail = _known(1 - curves.at([horizon])[0, 0]), "", (1 - CENTRAL) / 2
     if risk is None:
-        facts["why_no_risk"] = (
-            f"{horizon:g} {prediction.unit} lie beyond the {curves.last:g} {prediction.unit} that "
-            "training patients were followed"
+        why = (
+            f"{horizon:g} {unit} lie beyond the {curves.last:g} {unit} that training patients were "
+            "followed"
         )
-    tail = (1 - CENTRAL) / 2
     return {
-        **facts,
         "risk": risk,
+        "why_no_risk": why,
         "curve": _steps(curves),
-        "members": _range_of_members(explanation.explained, row, horizon),
+        "members": _range_of_members(explained, row, horizon),
         "time_low": _known(curves.quantile(tail)[0]),
         "time_high": _known(curves.quantile(1 - tail)[0]),
     }
@@ -171,10 +178,12 @@ def _population(explained: Explained) -> Population:
     time = np.concatenate([[0.0], curves.times, [curves.last]])
     mean = curves.survival.mean(axis=0)
     survival = np.concatenate([[1.0], mean, mean[-1:]])
-    note = MEAN_CURVE.format(patients=len(background))
-    return Population(
-        time, survival, None, None, "training patients (mean prediction)", note
-    )
+    who = "training patients"
+    if explained.reference is not explained.fitted.reference:
+        who = "reference patients"  # other ones were given
+    note = MEAN_CURVE.format(patients=len(background), who=who)
+    name = f"{who} (mean prediction)"
+    return Population(time, survival, None, None, name, note, observed=False)
 
 
 def _steps(curves: SurvivalCurves) -> dict[str, FloatArray]:

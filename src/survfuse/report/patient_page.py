@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from survfuse.explanations import Explanation
 from survfuse.explanations.figures import signed
-from survfuse.figures.formatting import duration, percent
+from survfuse.figures.formatting import duration, label, percent
 from survfuse.report.patient_data import inputs_of
 from survfuse.report.patient_figures import bar, icons, survival_figure
 from survfuse.report.patient_inputs import columns_of, genes_of
@@ -20,6 +21,9 @@ from survfuse.report.patient_outlook import outlook, page_horizon
 from survfuse.report.patient_slides import slides_of
 from survfuse.report.patient_terms import terms_of
 from survfuse.report.wording import environment
+
+MOST_LETTERS = 240
+"""Of a reason or note."""
 
 
 def patient_page(
@@ -65,23 +69,24 @@ def patient_page(
         "points": _points,
         "small": _small,
         "capital": _capital,
+        "breakable": _breakable,
+        "short": _short,
     }
-    model = model_of(explanation, patient, record)
     return page.get_template("patient.html.j2").render(
-        css=_style(),
+        css=page_style(),
         patient=patient,
         cohort=(record or {}).get("cohort") or explanation.explained.cohort.name,
         outlook=facts,
         at=duration(at, facts["unit"]),
         curves=survival_figure(facts),
-        icons=_icons(facts, model["endpoint"]),
+        icons=_icons(facts),
         inputs=inputs_of(explanation, patient),
         terms=terms_of(explanation, patient, at),
         columns=columns_of(explanation, patient),
         genes=genes_of(explanation, patient),
         bags=slides_of(explanation, patient, pictures=pictures),
-        model=model,
-        notes=list(explanation.notes),
+        model=model_of(explanation, patient, record),
+        notes=[note for note in explanation.notes if note != facts["flat"]],
         bar=bar,
     )
 
@@ -112,15 +117,30 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _style() -> Markup:
+def _short(text: str) -> str:
+    """The beginning of a text that is too long for a page."""
+    return label(text, MOST_LETTERS)
+
+
+def _breakable(text: str) -> Markup:
+    """A text whose long names may break after an underscore or a stroke.
+
+    >>> _breakable("a_<b>")
+    Markup('a_<wbr>&lt;b&gt;')
+    """
+    return Markup(re.sub(r"([_/])(?=\w)", r"\1<wbr>", str(escape(text))))
+
+
+def page_style() -> Markup:
+    """Style sheet of the pages."""
     sheet = files("survfuse.report") / "templates" / "patient.css"
     return Markup(sheet.read_text(encoding="utf-8"))
 
 
-def _icons(facts: Mapping[str, Any], endpoint: str) -> Markup | None:
+def _icons(facts: Mapping[str, Any]) -> Markup | None:
     """100 patients, where there is a risk."""
     if facts["risk"] is None:
         return None
     at = duration(facts["horizon"], facts["unit"])
-    text = f"Of 100 patients like this, {percent(facts['risk'])[:-1]} have {endpoint} by {at}"
+    text = f"Of 100 patients like this, {percent(facts['risk'])[:-1]} have the event by {at}"
     return icons(facts["risk"], text)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from survfuse._errors import SurvfuseError
@@ -18,6 +19,7 @@ from survfuse.explanations.figures import grey_terms
 from survfuse.explanations.tile_gallery import nearest_tiles, tile_pictures
 from survfuse.maps import SlideMap
 from survfuse.maps.overlay import overlay
+from survfuse.report.patient_terms import reasons_left_out
 
 MOST_SLIDES, MOST_CLUSTERS, MOST_TILES = 2, 8, 5
 MAP_PX, TILE_PX = 720, 96
@@ -50,18 +52,37 @@ def slides_of(
     explained = explanation.explained
     row, found = explained.row(patient), []
     for name in bags(explained):
-        facts = {"name": name, "why_nothing": ""}
+        facts: dict[str, Any] = {
+            "name": explained.labels.modality(name),
+            "why_nothing": "",
+        }
         if not explained.present(name)[row]:
-            facts["why_nothing"] = "this patient has no tiles"
-            found.append(facts)
+            found.append({**facts, "why_nothing": "this patient has no tiles"})
             continue
         try:
             frame = explanation.tiles(patient, name)
         except SurvfuseError as error:
-            found.append({**facts, "why_nothing": str(error).removeprefix(f"{name}: ")})
+            reason = reasons_left_out(explanation).get(name)
+            why = f"not used: {reason}" if reason else str(error)
+            maps = _maps_of_pairs(explanation, patient, name) if pictures else []
+            found.append({**facts, "why_nothing": why, "maps": maps})
             continue
         found.append({**facts, **_slides(explanation, patient, name, frame, pictures)})
     return found
+
+
+def _maps_of_pairs(
+    explanation: Explanation,
+    patient: str,
+    modality: str,
+) -> list[dict[str, Any]]:
+    """Maps of the interactions of a bag whose main effect the model leaves out."""
+    try:
+        maps = explanation.slide_maps(patient, modality)
+    except SurvfuseError:  # nobody knows where its tiles lie
+        return []
+    largest = sorted(maps.values(), key=lambda one: -one.tiles)[:MOST_SLIDES]
+    return [_map(one, next(iter(one.scores))) for one in largest if one.scores]
 
 
 def _slides(
@@ -76,38 +97,32 @@ def _slides(
     shown = counts.sort_values(ascending=False, kind="stable").index[:MOST_SLIDES]
     maps, why_no_map = _maps(explanation, patient, modality, list(shown), pictures)
     clusters = cluster_rows(patient, frame)
-    order = (
-        clusters["contribution"].abs().sort_values(ascending=False, kind="stable").index
+    clusters = clusters.sort_values(
+        "contribution", key=np.abs, ascending=False, kind="stable"
     )
-    clusters = clusters.loc[order].reset_index(drop=True)
     extremes = explanation.extreme_tiles(patient, modality, count=MOST_TILES)
-    examples = pd.DataFrame()
+    shown_clusters = clusters.head(MOST_CLUSTERS)
+    wanted = [extremes]
     if len(clusters):
         nearest = nearest_tiles(explanation.explained, modality, patient)
-        examples = nearest[
-            nearest["cluster"].isin(clusters["cluster"].head(MOST_CLUSTERS))
-        ]
-    wanted = pd.concat([extremes, examples], ignore_index=True)
-    images, why = _pictures(explanation, wanted) if pictures else ([], LEFT_OUT)
-    images = images or [""] * len(wanted)
-    tiles = _with_pictures(extremes, images)
-    by_cluster = (
-        dict(zip(wanted["cluster"], images, strict=True)) if len(examples) else {}
+        wanted.append(nearest.set_index("cluster").loc[shown_clusters["cluster"]])
+    tiles = pd.concat(wanted, ignore_index=True)
+    images, why_no_pictures = (
+        _pictures(explanation, tiles) if pictures else ([], LEFT_OUT)
     )
+    tiles["picture"] = images or ""
+    rows: Any = tiles.to_dict("records")
     return {
         "tiles": len(frame),
         "slides": len(counts),
         "maps": maps,
         "why_no_map": why_no_map,
-        "clusters": [
-            {**row, "picture": by_cluster.get(row["cluster"], "")}
-            for row in clusters.head(MOST_CLUSTERS).to_dict("records")
-        ],
-        "more_clusters": max(0, len(clusters) - MOST_CLUSTERS),
+        "clusters": _with_pictures(shown_clusters, rows[len(extremes) :]),
+        "more_clusters": len(clusters) - len(shown_clusters),
         "most": float(clusters["contribution"].abs().max()) if len(clusters) else 0.0,
-        "highest": [row for row in tiles if row["group"] == "highest"],
-        "lowest": [row for row in tiles if row["group"] == "lowest"],
-        "why_no_pictures": why,
+        "highest": [row for row in rows if row["group"] == "highest"],
+        "lowest": [row for row in rows if row["group"] == "lowest"],
+        "why_no_pictures": why_no_pictures,
         **_judged(explanation, modality),
     }
 
@@ -124,14 +139,13 @@ def _maps(
         return [], LEFT_OUT
     try:
         maps = explanation.slide_maps(patient, modality)
-        return [_map(maps[slide_id]) for slide_id in shown], ""
+        return [_map(maps[slide_id], "tile_risk") for slide_id in shown], ""
     except SurvfuseError as error:
         return [], str(error).removeprefix(f"{modality}: ")
 
 
-def _map(slide_map: SlideMap) -> dict[str, Any]:
-    """The tile risks of a slide over its overview, or over paper, and the key to its colours."""
-    name = "tile_risk"
+def _map(slide_map: SlideMap, name: str) -> dict[str, Any]:
+    """A score of a slide over its overview, or over paper, and the key to its colours."""
     score, note = slide_map.score(name), ""
     if slide_map.image is None:
         note = (
@@ -151,6 +165,8 @@ def _map(slide_map: SlideMap) -> dict[str, Any]:
         "width": width,
         "height": height,
         "limit": score.limit,
+        "title": score.title,
+        "grey": score.grey,
         "tiles": slide_map.tiles,
         "note": note,
     }
@@ -187,11 +203,14 @@ def _jpeg(picture: Any) -> str:
     return b64encode(buffer.getvalue()).decode()
 
 
-def _with_pictures(tiles: pd.DataFrame, images: Sequence[str]) -> list[dict[str, Any]]:
-    records: Any = tiles.to_dict("records")
-    for row, image in zip(records, images, strict=False):
-        row["picture"] = image
-    return list(records)
+def _with_pictures(
+    clusters: pd.DataFrame,
+    tiles: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Clusters, each with the picture of its tile."""
+    records: Any = clusters.to_dict("records")
+    pairs = zip(records, tiles, strict=True)
+    return [{**row, "picture": tile["picture"]} for row, tile in pairs]
 
 
 def _judged(explanation: Explanation, modality: str) -> Mapping[str, Any]:

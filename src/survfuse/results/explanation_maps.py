@@ -1,0 +1,279 @@
+"""The maps of an explanation's folder: one slide at a time, each of which may fail alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from survfuse._errors import CohortError, InputError, SurvfuseError, listed
+from survfuse._storage import atomic_path
+from survfuse.explanations import Explanation
+from survfuse.explanations.bag_terms import bags
+from survfuse.explanations.slide_maps import slide_maps
+from survfuse.explanations.tile_gallery import (
+    cluster_examples,
+    contact_sheet,
+    extreme_tiles,
+    images_of_bag,
+    tile_pictures,
+)
+from survfuse.maps import MapOptions, SlideMap, safe_stem, write_files
+from survfuse.maps.files import picture_name
+from survfuse.results.explanation_tiles import Step
+
+FOLDER = "maps"
+
+
+@dataclass
+class MapRecord:
+    """What was written of maps, and what was not.
+
+    Attributes
+    ----------
+    options : MapOptions
+    slides : list of dict
+        `patient_id, modality, slide_id, tiles, image, files` (below the folder of maps),
+        `pictures` (of each score that is drawn over the slide) and `grey`, the scores that do not
+        reproduce.
+    galleries : list of str
+        Files of example tiles.
+    failed : list of dict
+        `patient_id, modality, slide_id` ("" for all of a patient) and `reason`.
+    blank : dict of modality to str
+        Why a modality has no maps.
+    notes : list of str
+    """
+
+    options: MapOptions
+    slides: list[dict[str, Any]] = field(default_factory=list)
+    galleries: list[str] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+    blank: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def described(self) -> dict[str, Any]:
+        """As JSON, for ``explanation.json``."""
+        return {
+            "folder": FOLDER,
+            "formats": list(self.options.formats),
+            "scores": list(self.options.scores),
+            "origin": self.options.origin,
+            "slides": self.slides,
+            "galleries": self.galleries,
+            "failed": self.failed,
+            "blank": self.blank,
+            "notes": list(dict.fromkeys(self.notes)),
+        }
+
+    def fail(self, patient: str, modality: str, slide: str, reason: object) -> None:
+        """Note a slide that has no map."""
+        row = {"patient_id": patient, "modality": modality, "slide_id": slide}
+        self.failed.append({**row, "reason": str(reason)})
+
+
+def write_maps(
+    explanation: Explanation,
+    folder: Path,
+    options: MapOptions | None = None,
+    *,
+    gallery: bool = True,
+    step: Step = lambda what, done, of: None,
+) -> MapRecord:
+    """Write maps of every slide of every patient: ``maps/PATIENT/SLIDE.*``.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    folder : path
+        Of the explanation.
+    options : MapOptions, optional
+    gallery : bool
+        Whether to write example tiles too: of each patient, and of each cluster.
+    step : callable
+        Told of each patient.
+
+    Returns
+    -------
+    MapRecord
+
+    Raises
+    ------
+    InputError
+        For a score that no map has.
+    """
+    record = MapRecord(options or MapOptions())
+    names = bags(explanation.explained)
+    if not names:
+        record.notes.append("the model reads no slides, so there are no maps")
+    _check_scores(explanation, names, record.options.scores)
+    place = folder / FOLDER
+    for name in names:
+        shown = gallery and _has_images(explanation, name, record)
+        prefix = f"{safe_stem(name)}." if len(names) > 1 else ""
+        patients = _patients(explanation, name)
+        for done, patient in enumerate(patients):
+            step(f"maps of {name}", done, len(patients))
+            home = place / safe_stem(patient)
+            drawn = _write_patient(explanation, patient, name, home, prefix, record)
+            if drawn and shown:
+                path = home / f"{prefix}tiles.png"
+                _write_extremes(explanation, patient, name, path, record)
+        if shown and any(row["modality"] == name for row in record.slides):
+            _write_clusters(explanation, name, place / f"{prefix}clusters.png", record)
+    return record
+
+
+def _patients(explanation: Explanation, modality: str) -> list[str]:
+    """Patients who have a bag."""
+    explained = explanation.explained
+    there = explained.present(modality)
+    return [one for one, has in zip(explained.ids, there, strict=True) if has]
+
+
+def _check_scores(
+    explanation: Explanation,
+    modalities: Sequence[str],
+    wanted: Sequence[str],
+) -> None:
+    """Refuse a score that no map has, before anything is written."""
+    if not wanted or not modalities:
+        return
+    offered: dict[str, None] = {}
+    for name in modalities:
+        for patient in _patients(explanation, name)[:1]:
+            for one in slide_maps(explanation, patient, name, failed={}).values():
+                offered |= dict.fromkeys(one.scores)
+    unknown = [name for name in wanted if name not in offered]
+    if unknown:
+        raise InputError(
+            f"score: no map has {listed(unknown)}; there are: {', '.join(offered) or 'none'}",
+        )
+
+
+def _write_patient(
+    explanation: Explanation,
+    patient: str,
+    modality: str,
+    home: Path,
+    prefix: str,
+    record: MapRecord,
+) -> bool:
+    """Write the maps of a patient's slides; whether there is any."""
+    failed: dict[str, str] = {}
+    try:
+        maps = slide_maps(explanation, patient, modality, failed=failed)
+    except SurvfuseError as error:
+        record.fail(patient, modality, "", error)
+        return False
+    for slide, reason in failed.items():
+        record.fail(patient, modality, slide, reason)
+    drawn = False
+    for one in maps.values():
+        if one.why_blank:
+            record.blank[modality] = one.why_blank
+            continue
+        try:
+            _write_slide(one, home, prefix, record)
+            drawn = True
+        except SurvfuseError as error:
+            record.fail(patient, modality, one.slide_id, error)
+    if home.exists() and not any(home.iterdir()):
+        home.rmdir()
+    return drawn
+
+
+def _write_slide(
+    slide_map: SlideMap,
+    home: Path,
+    prefix: str,
+    record: MapRecord,
+) -> None:
+    """Write the maps of a slide: all of its files or none."""
+    stem = prefix + safe_stem(slide_map.slide_id)
+    home.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=home) as stage:
+        written = write_files(slide_map, stage, record.options, stem=stem)
+        files = [path.replace(home / path.name) for path in written]
+    record.notes += slide_map.notes
+    names = [path.relative_to(home.parent).as_posix() for path in files]
+    pictures = {}
+    for score in record.options.drawn(slide_map):
+        picture = f"{home.name}/{picture_name(stem, score)}"
+        if picture in names:
+            pictures[score] = picture
+    record.slides.append(
+        {
+            "patient_id": slide_map.patient_id,
+            "modality": slide_map.modality,
+            "slide_id": slide_map.slide_id,
+            "tiles": slide_map.tiles,
+            "image": slide_map.image is not None,
+            "grey": [one.name for one in slide_map.scores.values() if one.grey],
+            "files": names,
+            "pictures": pictures,
+        },
+    )
+
+
+def _has_images(explanation: Explanation, modality: str, record: MapRecord) -> bool:
+    """Whether tiles can be shown; says why not."""
+    try:
+        images_of_bag(explanation.explained.cohort, modality)
+    except (InputError, CohortError) as error:
+        record.notes.append(f"no galleries: {error}")
+        return False
+    return True
+
+
+def _write_extremes(
+    explanation: Explanation,
+    patient: str,
+    modality: str,
+    path: Path,
+    record: MapRecord,
+) -> None:
+    """Write the tiles of a patient with the highest and the lowest risk."""
+    explained = explanation.explained
+    try:
+        examples = extreme_tiles(explained, patient, modality)
+        pictures = tile_pictures(explained.cohort, examples)
+    except SurvfuseError as error:
+        record.notes.append(f"patient {patient}: no gallery: {error}")
+        return
+    if not len(examples):
+        return
+    captions = [f"{risk:+.2f}".replace("-", "−") for risk in examples["tile_risk"]]
+    slides = [row for row in record.slides if row["patient_id"] == patient]
+    grey = any("tile_risk" in row["grey"] for row in slides)
+    after = "\n(does not\nreproduce)" if grey else "\ntile risk"
+    examples["group"] += after
+    _save(path, contact_sheet(examples, pictures, captions), record)
+
+
+def _write_clusters(
+    explanation: Explanation,
+    modality: str,
+    path: Path,
+    record: MapRecord,
+) -> None:
+    """Write the tiles nearest to the centre of each cluster."""
+    explained = explanation.explained
+    try:
+        examples = cluster_examples(explained, modality)
+        pictures = tile_pictures(explained.cohort, examples)
+    except SurvfuseError as error:
+        record.notes.append(f"{modality}: no gallery of clusters: {error}")
+        return
+    if len(examples):
+        _save(path, contact_sheet(examples, pictures), record)
+
+
+def _save(path: Path, figure: Any, record: MapRecord) -> None:
+    """Write a figure as PNG."""
+    with atomic_path(path, durable=False) as place:
+        figure.savefig(place, format="png", facecolor="white")
+    root = next(one for one in path.parents if one.name == FOLDER)
+    record.galleries.append(path.relative_to(root).as_posix())

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from painted_explanation import painted_cohort, painted_explanation, painted_model
+from small_explanations import small_explanation
+from survfuse._errors import InputError
+from survfuse.explanations import explain
+from survfuse.explanations import slide_maps as making
+from survfuse.maps import MapOptions, SlideMap
+from survfuse.results.explanation_maps import MapRecord, write_maps
+
+QUICK = MapOptions(("pixels", "qupath"))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MapRecord]:
+    folder = tmp_path_factory.mktemp("maps")
+    return folder, write_maps(painted_explanation(), folder, QUICK)
+
+
+def test_each_patient_has_a_folder_and_each_file_is_recorded(
+    written: tuple[Path, MapRecord],
+) -> None:
+    folder, record = written
+    told = json.loads(json.dumps(record.described()))
+    assert told["failed"] == []
+    assert told["blank"] == {}
+    assert {row["patient_id"] for row in told["slides"]} == set(
+        painted_cohort().patients
+    )
+    names = [name for row in told["slides"] for name in row["files"]] + told[
+        "galleries"
+    ]
+    there = {
+        p.relative_to(folder / "maps").as_posix()
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
+    assert set(names) == there
+    assert len(names) == len(there)
+    assert "clusters.png" in there
+
+
+def test_tiles_of_qupath_have_the_values_of_the_table(
+    written: tuple[Path, MapRecord],
+) -> None:
+    folder, record = written
+    row = record.slides[0]
+    (name,) = (name for name in row["files"] if name.endswith(".geojson.gz"))
+    features = json.loads(gzip.decompress((folder / "maps" / name).read_bytes()))[
+        "features"
+    ]
+    frame = painted_explanation().tiles(row["patient_id"])
+    frame = frame[frame["slide"] == row["slide_id"]]
+    assert len(features) == len(frame) == row["tiles"]
+    for feature, (_, tile) in zip(features, frame.iterrows(), strict=True):
+        assert feature["geometry"]["coordinates"][0][0] == [tile["x"], tile["y"]]
+        measured = feature["properties"]["measurements"]
+        key = next(
+            key for key in measured if key.startswith("Tile risk (log-risk × 100")
+        )
+        assert measured[key] == pytest.approx(100 * tile["tile_risk"], rel=1e-5)
+
+
+def test_pictures_are_named_by_their_score(tmp_path: Path) -> None:
+    explanation = explain(
+        painted_model(), painted_cohort(), painted_cohort().patients[:1]
+    )
+    options = MapOptions(("tiff", "png"), ("attention", "tile_risk"))
+    record = write_maps(explanation, tmp_path, options, gallery=False)
+    for row in record.slides:
+        assert list(row["pictures"]) == ["attention", "tile_risk"]
+        for score, name in row["pictures"].items():
+            assert name in row["files"]
+            assert name.endswith(f".{score}.png")
+            assert (tmp_path / "maps" / name).exists()
+
+
+def test_galleries_are_pictures_of_tiles(written: tuple[Path, MapRecord]) -> None:
+    folder, record = written
+    picture = np.asarray(
+        Image.open(folder / "maps" / record.galleries[0]).convert("RGB")
+    )
+    assert np.ptp(picture[:, picture.shape[1] // 2 :]) > 100
+
+
+def test_one_slide_that_fails_costs_one_slide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explanation = explain(
+        painted_model(), painted_cohort(), painted_cohort().patients[:2]
+    )
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"no slide")
+    usual = making.slide_maps
+
+    def damaged(
+        explanation: Any, patient: str, *given: Any, **how: Any
+    ) -> dict[str, SlideMap]:
+        maps = usual(explanation, patient, *given, **how)
+        if patient != explanation.patients[0]:
+            return maps
+        return {key: replace(one, image=broken) for key, one in maps.items()}
+
+    monkeypatch.setattr("survfuse.results.explanation_maps.slide_maps", damaged)
+    record = write_maps(
+        explanation, tmp_path / "out", MapOptions(("hdf5", "tiff")), gallery=False
+    )
+    first, second = explanation.patients
+    assert [row["patient_id"] for row in record.failed] == [first]
+    assert "broken.tif" in record.failed[0]["reason"]
+    assert {row["patient_id"] for row in record.slides} == {second}
+    assert not [
+        p for p in (tmp_path / "out").rglob("*") if p.is_file() and first in p.parts
+    ]
+
+
+def test_tiles_of_unknown_places_have_no_map_and_say_so(tmp_path: Path) -> None:
+    record = write_maps(small_explanation(), tmp_path, QUICK)
+    assert record.slides == []
+    assert len(record.failed) == 25
+    assert "not known where its tiles lie" in record.failed[0]["reason"]
+    assert not list(tmp_path.rglob("*.gz"))
+
+
+def test_a_modality_that_is_left_out_is_blank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left_out(*_: Any, **__: Any) -> None:
+        raise InputError("slides: the model leaves it out")
+
+    monkeypatch.setattr(making, "tiles", left_out)
+    explanation = explain(
+        painted_model(), painted_cohort(), painted_cohort().patients[:1]
+    )
+    record = write_maps(explanation, tmp_path, QUICK)
+    if record.slides:  # interactions with slides keep their map
+        assert all(
+            "*" in name
+            for row in record.slides
+            for name in row["files"]
+            if "png" in name
+        )
+    else:
+        assert record.blank == {"slides": "slides: the model leaves it out"}
+
+
+def test_a_score_that_no_map_has_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match="no map has risk; there are: tile_risk, "):
+        write_maps(painted_explanation(), tmp_path, MapOptions(scores=("risk",)))
+    assert not list(tmp_path.iterdir())
