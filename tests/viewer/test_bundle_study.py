@@ -7,7 +7,6 @@ import pytest
 
 import viewed
 from running import quick
-from survfuse._errors import InputError
 from survfuse.cohort import load_cohort
 from survfuse.explanations import explain
 from survfuse.viewer import bundle_study
@@ -125,18 +124,6 @@ def test_maps_are_kept_for_few_patients() -> None:
     for number in range(3, 3 + MOST_KEPT):
         study.maps(f"{number:03d}", "slides")
     assert study.maps("001", "slides") is not first
-
-
-def test_slides_are_found_by_patient_and_name() -> None:
-    study = viewed.study()
-    slide = study.slide("001", ("slides", viewed.SECOND))
-    assert (slide.tiles, slide.image is not None) == (96, True)
-    with pytest.raises(
-        InputError, match="no slide '001_0' of 'slides'; there are: slides 003"
-    ):
-        study.slide("003", ("slides", viewed.FIRST))
-    with pytest.raises(InputError, match="no such patient: '999'"):
-        study.slide("999", ("slides", viewed.FIRST))
 
 
 def test_the_whole_page_names_the_bundle() -> None:

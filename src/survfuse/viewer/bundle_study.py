@@ -125,8 +125,12 @@ class BundleStudy(Study):
             grey, judged = grey_terms(explanation), terms_by_agreement(explanation)
             excluded = explanation.excluded
         says = {name: row["says"] for name, row in judged.items() if row.get("says")}
-        rows = term_rows(own.to_dict(), grey, says)
-        left_out = excluded.astype(str).to_dict("records")
+        rows = term_rows(own.to_dict(), grey, says, self.labels)
+        left_out = []
+        for term, reason in zip(excluded["term"], excluded["reason"], strict=True):
+            left_out.append(
+                {"term": self.labels.term(str(term)), "reason": str(reason)}
+            )
         return {"rows": rows, "why": "", "excluded": left_out}
 
     def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:

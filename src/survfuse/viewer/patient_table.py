@@ -11,6 +11,7 @@ import pandas as pd
 
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.labels import Labels
 from survfuse.cohort.modalities import BagData
 from survfuse.results.prognosis import group_name
 
@@ -132,7 +133,7 @@ def risk_groups(groups: Sequence[float] | FloatArray) -> Column:
 
 def of_cohort(cohort: Cohort, ids: Sequence[str]) -> list[Column]:
     """Columns that the cohort has of some patients: groups such as sites, and slides."""
-    columns = []
+    columns, labels = [], Labels.of(cohort.spec)
     for name in cohort.groups.columns:
         known = cohort.groups[name].reindex(list(ids)).fillna("")
         values = [text or None for text in known]
@@ -142,5 +143,6 @@ def of_cohort(cohort: Cohort, ids: Sequence[str]) -> list[Column]:
             own = set(data.patients)
             counts = [len(data.store.slides_of(p)) if p in own else 0 for p in ids]
             says = "0 where the patient has none"
-            columns.append(Column(f"bag.{name}", str(name), "count", counts, says))
+            title = f"{labels.modality(name)}, number"
+            columns.append(Column(f"bag.{name}", title, "count", counts, says, False))
     return columns

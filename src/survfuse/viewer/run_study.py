@@ -60,7 +60,7 @@ class RunStudy(Study):
             return {"rows": [], "why": NO_TERMS}
         own = self._terms.loc[patient].to_dict()
         says = dict.fromkeys(map(str, own), "out of fold, mean over repeats")
-        return {"rows": term_rows(own, (), says), "why": ""}
+        return {"rows": term_rows(own, (), says, self.labels), "why": ""}
 
     def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
         """No maps, and why; see `Study.maps`."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from survfuse._errors import CohortError, InputError, listed
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.labels import Labels
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import SlideImage
 from survfuse.explanations.tile_gallery import images_of_bag
@@ -57,6 +58,7 @@ class Study(ABC):
 
     def __init__(self, cohort: Cohort, source: Path, table: PatientTable) -> None:
         self.cohort, self.source, self.table = cohort, source, table
+        self.labels = Labels.of(cohort.spec)
         self._known = frozenset(table.columns[0].values)
 
     @property
@@ -214,6 +216,7 @@ def term_rows(
     values: Mapping[Any, Any],
     grey: Collection[str],
     says: Mapping[str, str],
+    labels: Labels,
 ) -> list[dict[str, Any]]:
     """Terms of a log-risk as JSON, the largest first.
 
@@ -224,12 +227,14 @@ def term_rows(
         Terms that do not reproduce.
     says : mapping of term to str
         What was measured of that.
+    labels : Labels
+        Of the cohort file.
     """
     rows = []
     for name, value in sorted(values.items(), key=lambda item: -abs(item[1])):
         rows.append(
             {
-                "name": str(name).replace("*", " × "),
+                "name": labels.term(str(name)),
                 "value": float(value),
                 "grey": name in grey,
                 "says": says.get(str(name), "agreement not measured"),

@@ -32,6 +32,6 @@ export function fillTerms(terms) {
   const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col", class: text === "Log-risk" ? "r" : null }, text)));
   box.append(make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Terms of the log-risk" },
     make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows))));
-  const left = (terms.excluded || []).map((one) => make("li", {}, `${one.term.replaceAll("*", " × ")}: ${one.reason}`));
+  const left = (terms.excluded || []).map((one) => make("li", {}, `${one.term}: ${one.reason}`));
   if (left.length) box.append(make("ul", { class: "notes note" }, ...left));
 }
