@@ -34,6 +34,7 @@ VERBS = (
     "predict",
     "explain",
     "report",
+    "view",
     "demo",
     "datasets",
 )

@@ -29,6 +29,7 @@ from survfuse.cli import (
     extract_command,
     prior_commands,
     runs,
+    view_command,
 )
 from survfuse.cli.options import option
 from survfuse.cli.signals import ended_in_order
@@ -56,6 +57,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     explain_command.explain,
     evaluate_command.evaluate,
     runs.report,
+    view_command.view,
     demo.demo,
 )
 for verb in VERBS:

@@ -1,0 +1,83 @@
+"""Tiles that look alike: those nearest to a tile among the patient's tiles of its cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from survfuse.cohort.modalities import BagData
+from survfuse.explanations.bag_terms import TILES_AT_ONCE
+from survfuse.explanations.explained import Explained
+from survfuse.maps import SlideMap
+
+NEIGHBOURS = 6
+NO_CLUSTERS = "the model holds no clusters of tiles"
+
+
+def nearest_in_cluster(
+    explained: Explained,
+    maps: Mapping[str, SlideMap],
+    slide_id: str,
+    tile: int,
+    count: int = NEIGHBOURS,
+) -> dict[str, Any]:
+    """Find the tiles nearest to one, by scaled features, among the patient's of its cluster.
+
+    Parameters
+    ----------
+    explained : Explained
+    maps : mapping of slide to SlideMap
+        Of one patient and bag, all slides, in the order of the store.
+    slide_id : str
+    tile : int
+        Number within that slide.
+    count : int
+        Most tiles.
+
+    Returns
+    -------
+    dict
+        `cluster`, `of` (the patient's tiles of it), `why` where nothing is known, and `tiles`:
+        `slide, tile, x, y` (level-0 px), `distance`; the nearest first.
+    """
+    one = maps[slide_id]
+    if one.clusters is None:
+        return {"cluster": None, "of": 0, "tiles": [], "why": NO_CLUSTERS}
+    data = explained.cohort.modalities[one.modality]
+    assert isinstance(data, BagData)
+    clusters = np.concatenate([own.clusters for own in maps.values()])
+    starts = np.cumsum([0, *(own.tiles for own in maps.values())])
+    chosen = int(starts[list(maps).index(slide_id)]) + tile
+    same = np.flatnonzero(clusters == clusters[chosen])
+    same = same[same != chosen]
+    scaler = explained.fitted.transforms.bag_scaler[one.modality]
+    rows = data.rows(one.patient_id)
+    centre = scaler.scale(data.store.features[rows[chosen : chosen + 1]])
+    distances = np.empty(len(same))
+    for start in range(0, len(same), TILES_AT_ONCE):
+        stop = start + TILES_AT_ONCE
+        tiles = scaler.scale(data.store.features[rows[same[start:stop]]])
+        distances[start:stop] = np.linalg.norm(tiles - centre, axis=1)
+    found = []
+    for place in np.argsort(distances, kind="stable")[:count]:
+        row = int(same[place])
+        number = int(np.searchsorted(starts, row, side="right")) - 1
+        own = list(maps.values())[number]
+        x, y = own.places.corners[row - starts[number]].tolist()
+        found.append(
+            {
+                "slide": own.slide_id,
+                "tile": int(row - starts[number]),
+                "x": x,
+                "y": y,
+                "distance": float(distances[place]),
+            },
+        )
+    return {
+        "cluster": int(clusters[chosen]),
+        "of": len(same) + 1,
+        "tiles": found,
+        "why": "",
+    }
