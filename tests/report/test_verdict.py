@@ -40,7 +40,7 @@ def set_metric(
         (
             -0.02,
             0.06,
-            "do not show that the model is better, or worse, than clinical variables alone",
+            "The model is not shown to be better than clinical variables alone, nor to be worse",
         ),
     ],
 )
