@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,6 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import CLINICAL, add_performance, learning_curve
 from report.reading import Page, read
-from survfuse import figures
 from survfuse._errors import InputError
 from survfuse.report.learning_section import learning_curve as grouped
 from survfuse.report.learning_section import learning_curve_says
@@ -20,7 +18,6 @@ from survfuse.results import Result
 from survfuse.results.run_tables import plain_records, tables
 
 MODEL = "default:concat"
-ROLES = {MODEL: "model", CLINICAL: "clinical only"}
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -29,10 +26,6 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def said(rows: list[dict[str, Any]]) -> str:
     return learning_curve_says(plain_records(frame(rows)), MODEL)
-
-
-def texts(svg: str) -> list[str]:
-    return re.findall(r">([^<>\n]+)</text>", svg)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +74,9 @@ def test_rows_are_grouped_by_model_and_size() -> None:
     told = grouped(plain_records(frame(rows)), rows, MODEL)
     assert told is not None
     places = [(row["model"], row["patients"]) for row in told["rows"]]
-    assert places == [(name, size) for name in ROLES for size in (20, 50, 100, 120)]
+    assert places == [
+        (name, size) for name in (MODEL, CLINICAL) for size in (20, 50, 100, 120)
+    ]
     first, _, third, _ = told["rows"][:4]
     assert [cell and cell["metric"] for cell in third["cells"]] == [
         "uno_c",
@@ -136,39 +131,3 @@ def test_a_damaged_curve_is_refused(make_run: Builder, key: str, value: object) 
 def test_a_step_without_its_sizes_claims_nothing() -> None:
     rows = [row for row in learning_curve(MODEL) if row["metric"] != "uno_c"]
     assert said(rows).endswith("so what more patients would bring is not known.")
-
-
-@pytest.fixture(scope="module")
-def four() -> str:
-    """The figure of four models, of which three end at one place."""
-    rows = learning_curve(MODEL)
-    own = [row for row in rows if row["model"] == MODEL]
-    for name in ("late:all", "network:-atlas"):
-        rows += [{**row, "model": name} for row in own]
-    return figures.learning_curve(frame(rows), ROLES)
-
-
-def test_every_model_has_a_line_with_its_name(four: str) -> None:
-    assert texts(four)[-4:] == [CLINICAL, MODEL, "late:all", "network:-atlas"]
-    assert {"50", "100", "120"} <= set(texts(four))
-    assert "20" not in texts(four)  # left out
-    assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", four))) == 3
-    assert "with 120 training patients" in four
-
-
-def test_names_that_would_touch_are_moved_apart(four: str) -> None:
-    places = []
-    for name in (MODEL, "late:all", "network:-atlas"):
-        match = re.search(rf'y="([\d.]+)"[^>]*>{name}</text>', four)
-        assert match
-        places.append(float(match[1]))
-    assert places[0] - places[1] > 9.5
-    assert places[1] - places[2] > 9.5
-
-
-def test_one_size_is_no_curve() -> None:
-    assert (
-        figures.learning_curve(frame(learning_curve(MODEL, sizes=(20, 120))), ROLES)
-        == ""
-    )
-    assert figures.learning_curve(frame([]), {}) == ""

@@ -1,32 +1,81 @@
-"""The figures of the report, drawn from its tables and from nothing else."""
+"""Figures drawn from tables and from nothing else.
+
+A function ``plot_…(ax, …)`` draws on matplotlib axes and returns them, in the user's style; the
+function without ``plot_`` draws the same for a page, as SVG.
+"""
 
 from __future__ import annotations
 
 from survfuse.figures.calibration_figures import (
     grouped_calibration,
+    plot_calibration,
+    plot_grouped_calibration,
     smooth_calibration,
 )
-from survfuse.figures.cohort_figures import MOST_PATTERNS, patterns, times
-from survfuse.figures.curve_figures import decision, risk_groups, time_curves
+from survfuse.figures.cohort_figures import (
+    MOST_PATTERNS,
+    patterns,
+    plot_times,
+    times,
+)
+from survfuse.figures.curve_figures import (
+    decision,
+    plot_decision,
+    plot_time_curve,
+    time_curves,
+)
 from survfuse.figures.interval_figures import (
+    FEWEST_EVENTS,
     MOST_LEVELS,
     forest,
     increments,
+    listed_subgroups,
+    plot_forest,
+    plot_increments,
+    plot_robustness,
+    plot_subgroups,
     robustness,
     subgroups,
 )
-from survfuse.figures.learning_figure import learning_curve
-from survfuse.figures.weight_figures import weights
+from survfuse.figures.learning_figure import learning_curve, plot_learning_curve
+from survfuse.figures.survival_figures import (
+    FEW_AT_RISK,
+    plot_kaplan_meier,
+    plot_survival,
+    risk_groups,
+)
+from survfuse.figures.svg import COLOURS, STYLE_SHEET, draw, draw_both
+from survfuse.figures.weight_figures import plot_weights, weights
 
 __all__ = [
+    "COLOURS",
+    "FEWEST_EVENTS",
+    "FEW_AT_RISK",
     "MOST_LEVELS",
     "MOST_PATTERNS",
+    "STYLE_SHEET",
     "decision",
+    "draw",
+    "draw_both",
     "forest",
     "grouped_calibration",
     "increments",
     "learning_curve",
+    "listed_subgroups",
     "patterns",
+    "plot_calibration",
+    "plot_decision",
+    "plot_forest",
+    "plot_grouped_calibration",
+    "plot_increments",
+    "plot_kaplan_meier",
+    "plot_learning_curve",
+    "plot_robustness",
+    "plot_subgroups",
+    "plot_survival",
+    "plot_time_curve",
+    "plot_times",
+    "plot_weights",
     "risk_groups",
     "robustness",
     "smooth_calibration",

@@ -11,7 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from survfuse.figures.formatting import TimeAxis, count, label, plain
-from survfuse.figures.plotting import BLUE, GREY, RULE, WIDTH, draw, records
+from survfuse.figures.plotting import (
+    BLUE,
+    GREY,
+    NARROW,
+    PAPER,
+    RULE,
+    SOFT,
+    WIDTH,
+    records,
+    small,
+)
+from survfuse.figures.svg import draw_both
 
 MOST_PATTERNS = 12
 
@@ -32,7 +43,7 @@ def patterns(
     Returns
     -------
     str
-        Empty without patterns.
+        SVG elements; empty without patterns.
     """
     if table.empty:
         return ""
@@ -40,40 +51,32 @@ def patterns(
     names = dict.fromkeys([*modalities, *table["modalities"].explode().dropna()])
     rows = {name: len(names) - 1 - i for i, name in enumerate(names)}
 
-    def paint(figure: Figure) -> None:
+    def paint(figure: Figure, narrow: bool) -> None:
         ratios = [1.5, 0.28 * len(rows) + 0.25]
-        bars, dots = figure.subplots(
-            2,
-            1,
-            sharex=True,
-            height_ratios=ratios,
-        )
+        bars, dots = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
         container = bars.bar(
             range(len(drawn)),
             drawn["patients"],
             width=0.55,
             color=BLUE,
         )
-        bars.bar_label(
-            container,
-            map(count, drawn["patients"]),
-            padding=2,
-            size=8.5,
-        )
+        numbers = map(count, drawn["patients"])
+        bars.bar_label(container, numbers, padding=2, size=small())
         bars.set_ylabel("Patients")
         bars.margins(y=0.15)
         bars.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         bars.tick_params(bottom=False)
-        _dot_matrix(dots, drawn["modalities"], rows)
+        _dot_matrix(dots, drawn["modalities"], rows, 14 if narrow else 24)
 
     listing = "; ".join(
         f"{', '.join(row['modalities']) or 'none'}: {count(row['patients'])}"
         for row in records(drawn)
     )
-    size = (min(WIDTH, 3.0 + 0.62 * len(drawn)), 2.2 + 0.28 * len(rows))
-    return draw(
+    height = 2.2 + 0.28 * len(rows)
+    return draw_both(
         "patterns",
-        size,
+        (min(WIDTH, 3.0 + 0.62 * len(drawn)), height),
+        (NARROW, height),
         paint,
         f"Patients by the modalities they have. {listing}.",
     )
@@ -83,42 +86,27 @@ def _dot_matrix(
     axes: Axes,
     columns: pd.Series[Any],
     rows: dict[str, int],
+    letters: int,
 ) -> None:
     for y in rows.values():
         if y % 2 == 0:
-            axes.axhspan(
-                y - 0.5,
-                y + 0.5,
-                color="#eef1f4",
-                lw=0,
-            )
+            axes.axhspan(y - 0.5, y + 0.5, color=SOFT, lw=0)
         axes.scatter(
             range(len(columns)),
             [y] * len(columns),
             s=44,
-            color="#ffffff",
+            color=PAPER,
             edgecolors=RULE,
             lw=1,
             zorder=4,
         )
     for x, names in enumerate(columns):
         filled = [rows[name] for name in names]
-        axes.scatter(
-            [x] * len(filled),
-            filled,
-            s=46,
-            color=BLUE,
-            zorder=5,
-        )
+        axes.scatter([x] * len(filled), filled, s=46, color=BLUE, zorder=5)
         if filled:
-            axes.plot(
-                [x, x],
-                [min(filled), max(filled)],
-                color=BLUE,
-                lw=2,
-                zorder=3,
-            )
-    axes.set_yticks(list(rows.values()), [label(name, 24) for name in rows])
+            ends = [min(filled), max(filled)]
+            axes.plot([x, x], ends, color=BLUE, lw=2, zorder=3)
+    axes.set_yticks(list(rows.values()), [label(name, letters) for name in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_xticks([])
@@ -126,59 +114,65 @@ def _dot_matrix(
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
+def plot_times(
+    ax: Axes,
+    bins: pd.DataFrame,
+    not_reached: int,
+    unit: str,
+) -> Axes:
+    """Draw the distribution of predicted times.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    bins : DataFrame
+        `low`, `high`, `patients`.
+    not_reached : int
+        Patients without a predicted time, in a bar of their own.
+    unit : str
+    """
+    last = float(bins["high"].max())
+    axis, width = TimeAxis.of(last, unit), _bin_width(bins)
+    ax.bar(
+        bins["low"],
+        bins["patients"],
+        width=width,
+        align="edge",
+        color=BLUE,
+        edgecolor=PAPER,
+        lw=0.8,
+    )
+    ticks, labels = list(axis.ticks), list(axis.labels)
+    if not_reached:
+        middle = last + 2.5 * width
+        ax.bar([middle], [not_reached], width=2 * width, color=GREY)
+        ticks.append(middle)
+        labels.append("not\nreached")
+    ax.set_xticks(ticks, labels)
+    ax.set_xlabel(f"Predicted time ({axis.unit})")
+    ax.set_ylabel("Patients")
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return ax
+
+
 def times(
     bins: pd.DataFrame,
     not_reached: int,
     unit: str,
 ) -> str:
-    """Draw the distribution of predicted times.
-
-    Parameters
-    ----------
-    bins : DataFrame
-        `low`, `high`, `patients`.
-    not_reached : int
-        Patients without a predicted time, in a bar of their own.
-
-    Returns
-    -------
-    str
-        Empty without bins.
-    """
+    """Draw the figure of :func:`plot_times` for a page; empty without bins."""
     if bins.empty:
         return ""
-    last = float(bins["high"].max())
-    axis, width = (
-        TimeAxis.of(last, unit),
-        float(bins["high"].iloc[0] - bins["low"].iloc[0]),
-    )
+    axis = TimeAxis.of(float(bins["high"].max()), unit)
 
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots()
-        axes.bar(
-            bins["low"],
-            bins["patients"],
-            width=width,
-            align="edge",
-            color=BLUE,
-            edgecolor="white",
-            lw=0.8,
-        )
-        ticks, labels = list(axis.ticks), list(axis.labels)
-        if not_reached:
-            middle = last + 2.5 * width
-            axes.bar(
-                [middle],
-                [not_reached],
-                width=2 * width,
-                color=GREY,
+    def paint(figure: Figure, narrow: bool) -> None:
+        axes = plot_times(figure.subplots(), bins, not_reached, unit)
+        if narrow:
+            ticks = list(zip(axes.get_xticks(), axes.get_xticklabels(), strict=True))
+            shown = [*ticks[: len(axis.ticks) : 2], *ticks[len(axis.ticks) :]]
+            axes.set_xticks(
+                [x for x, _ in shown], [text.get_text() for _, text in shown]
             )
-            ticks.append(middle)
-            labels.append("not\nreached")
-        axes.set_xticks(ticks, labels)
-        axes.set_xlabel(f"Predicted time ({axis.unit})")
-        axes.set_ylabel("Patients")
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     parts = []
     for row in records(bins):
@@ -189,4 +183,8 @@ def times(
         parts.append(f"{low} to {high}: {count(row['patients'])}")
     parts.append(f"not reached: {count(not_reached)}")
     alt = f"Distribution of predicted times. {'; '.join(parts)}"
-    return draw("times", (WIDTH, 2.6), paint, alt)
+    return draw_both("times", (WIDTH, 2.6), (NARROW, 2.6), paint, alt)
+
+
+def _bin_width(bins: pd.DataFrame) -> float:
+    return float(bins["high"].iloc[0] - bins["low"].iloc[0])

@@ -1,143 +1,163 @@
-"""Curves with bands: performance over time, net benefit, Kaplan-Meier curves of risk groups."""
+"""Curves with bands: performance over time, and net benefit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from survfuse.figures.formatting import (
-    TimeAxis,
-    count,
-    duration,
-    label,
-    number,
-    percent,
-    plain,
-    plural,
-)
+from survfuse.figures.formatting import TimeAxis, duration, number, percent, plain
 from survfuse.figures.plotting import (
-    BLUE,
-    GREY,
-    INK,
     LOOKS,
     MUTED,
+    NARROW,
     NOT_COMPUTABLE,
-    ORANGE,
     WIDTH,
     Look,
     curve,
-    draw,
     legend_below,
     numbers,
     percent_axes,
     records,
+    worded,
 )
+from survfuse.figures.svg import draw_both
 
 NULL_MODEL = "km"
 NAMES = {NULL_MODEL: "Kaplan–Meier, no variables"}
 TITLES = {"auc": "AUC at each time", "brier": "Brier score at each time"}
 BETTER = {"auc": "higher", "brier": "lower"}
-REFERENCE_LOOKS = {
-    NULL_MODEL: Look(MUTED, "", (0, (2, 1.5))),
-    "treat all": Look(MUTED, "", (0, (2, 1.5))),
-    "treat none": Look(INK, "", "solid"),
-}
-GROUP_LOOKS = (
-    Look(BLUE, "", "solid"),
-    Look(GREY, "", (0, (6, 2))),
-    Look(ORANGE, "", (0, (2, 1.5))),
-)
+DASHED = Look(MUTED, "", (0, (2, 1.5)))
+REFERENCES = (NULL_MODEL, "treat all", "treat none")
 DESCRIBED = 5  # points of a curve that its description names
 
 
-def _curves(
-    axes: Axes,
+def plot_time_curve(
+    ax: Axes,
     table: pd.DataFrame,
-    key: str,
-    x: str,
     roles: Mapping[str, str],
-) -> None:
-    """Draw the curve of every model or strategy; models have bands."""
-    for name, part in table.groupby(key, sort=False):
-        look = (
-            REFERENCE_LOOKS.get(str(name)) or LOOKS[roles.get(str(name), "comparator")]
-        )
-        text = NAMES.get(str(name), label(name, 30 if x == "time" else 40))
-        curve(axes, part, x, "value", look, text, band=name in roles)
+    unit: str,
+    metric: str = "auc",
+    *,
+    names: Mapping[str, str] | None = None,
+) -> Axes:
+    """Draw AUC or Brier score at each time, with bands.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    table : DataFrame
+        `model`, `metric`, `time`, `value`, `low`, `high`.
+    roles : mapping of model to str
+        Models drawn and how; ``"km"``, the null model, is always drawn.
+    unit : str
+        Unit of `time`.
+    metric : {"auc", "brier"}
+    names : mapping of model to str, optional
+        Words for them.
+    """
+    drawn = _of_models(table, "model", roles)
+    part = drawn[drawn["metric"] == metric]
+    axis = TimeAxis.of(float(part["time"].max()), unit)
+    _curves(ax, part, "model", "time", roles, names)
+    ends = numbers(part)
+    if metric == "auc":
+        ax.axhline(0.5, color=MUTED, lw=1)
+        top = min(1.02, max(0.8, ends.max() + 0.02))
+        ax.set_ylim(min(0.45, ends.min() - 0.02), top)
+    else:
+        ax.set_ylim(0, ends.max() * 1.1 or 0.1)
+    ax.set_title(f"{TITLES[metric]} ({BETTER[metric]} is better)")
+    ax.set_xlabel(f"Time ({axis.unit})")
+    ax.set_xticks(axis.ticks, axis.labels)
+    ax.set_xlim(0, float(part["time"].max()) * 1.02)
+    ax.grid(axis="y")
+    return ax
 
 
 def time_curves(
     table: pd.DataFrame,
     roles: Mapping[str, str],
     unit: str,
+    names: Mapping[str, str] | None = None,
 ) -> str:
-    """Draw AUC and Brier score at each time, with bands.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `model`, `metric` ("auc" or "brier"), `time`, `value`, `low`, `high`.
-    roles : mapping of model to str
-        Models drawn and how; ``"km"``, the null model, is always drawn.
-    unit : str
-        Unit of `time`.
+    """Draw the figure of :func:`plot_time_curve` for a page, one panel for each metric.
 
     Returns
     -------
     str
-        Empty where no model has a value, as of every figure here.
+        SVG elements; empty where no model has a value, as of every figure here.
     """
     if table.loc[table["model"].isin([*roles]), "value"].isna().all():
         return ""
-    drawn = table[table["model"].isin([*roles, NULL_MODEL])]
+    drawn = _of_models(table, "model", roles)
     computed = set(drawn.dropna(subset="value")["metric"])
     metrics = [metric for metric in TITLES if metric in computed]
-    axis = TimeAxis.of(float(drawn["time"].max()), unit)
 
-    def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    def paint(figure: Figure, narrow: bool) -> None:
+        shape = (len(metrics), 1) if narrow else (1, len(metrics))
+        panels = figure.subplots(*shape, squeeze=False).ravel()
         for axes, metric in zip(panels, metrics, strict=True):
-            part = drawn[drawn["metric"] == metric]
-            _curves(axes, part, "model", "time", roles)
-            _time_panel(axes, part, metric, axis)
-        legend_below(figure, panels[-1])
+            plot_time_curve(axes, table, roles, unit, metric, names=names)
+        legend_below(figure, panels[-1], 1 if narrow else None)
 
     alt = f"Performance over time in {unit}. " + "; ".join(
-        f"{TITLES[metric].removesuffix(' at each time')} of {label(model)}: {_points(part, 'time')}"
+        f"{TITLES[metric].removesuffix(' at each time')} of {worded(model, names)}: "
+        f"{_points(part, 'time')}"
         for metric in metrics
         for model, part in drawn[drawn["metric"] == metric].groupby("model", sort=False)
     )
-    width = WIDTH if len(metrics) > 1 else 0.6 * WIDTH
-    return draw("time-curves", (width, 3.4), paint, alt)
+    wide = (WIDTH if len(metrics) > 1 else 0.6 * WIDTH, 3.4)
+    return draw_both(
+        "time-curves", wide, (NARROW, 0.8 + 2.5 * len(metrics)), paint, alt
+    )
 
 
-def _time_panel(
-    axes: Axes,
-    part: pd.DataFrame,
-    metric: str,
-    axis: TimeAxis,
-) -> None:
-    ends = numbers(part)
-    if metric == "auc":
-        axes.axhline(
-            0.5,
-            color=MUTED,
-            lw=1,
-        )
-        top = min(1.02, max(0.8, ends.max() + 0.02))
-        axes.set_ylim(min(0.45, ends.min() - 0.02), top)
-    else:
-        axes.set_ylim(0, ends.max() * 1.1 or 0.1)
-    axes.set_title(f"{TITLES[metric]} ({BETTER[metric]} is better)")
-    axes.set_xlabel(f"Time ({axis.unit})")
-    axes.set_xticks(axis.ticks, axis.labels)
-    axes.set_xlim(0, float(part["time"].max()) * 1.02)
-    axes.grid(axis="y")
+def plot_decision(
+    ax: Axes,
+    table: pd.DataFrame,
+    roles: Mapping[str, str],
+    horizon: float,
+    unit: str,
+    *,
+    names: Mapping[str, str] | None = None,
+) -> Axes:
+    """Draw net benefit over the threshold probability, at one horizon.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    table : DataFrame
+        `strategy`, `horizon`, `threshold`, `value`, `low`, `high`.
+    roles : mapping of model to str
+        Models drawn and how; "treat all" and "treat none" are always drawn.
+    horizon : float
+        In `unit`.
+    unit : str
+    names : mapping of model to str, optional
+        Words for them.
+    """
+    drawn = _of_models(table[table["horizon"] == horizon], "strategy", roles)
+    models = drawn[drawn["strategy"].isin([*roles])]
+    top = float(max([0.01, *drawn["value"].dropna()]))
+    ends = numbers(models[["low", "high"]])
+    _curves(ax, drawn, "strategy", "threshold", roles, names)
+    ax.set_ylim(
+        max(-0.35 * top, min([-0.05 * top, *ends])),
+        max([top, *ends]) * 1.08,
+    )
+    ax.set_xlim(0, float(drawn["threshold"].max()))
+    percent_axes(ax.xaxis)
+    ax.set_xlabel(
+        f"Threshold: treat whoever is predicted\nthis risk or more by {duration(horizon, unit)}",
+    )
+    ax.set_ylabel("Net benefit")
+    ax.grid()
+    return ax
 
 
 def decision(
@@ -145,48 +165,57 @@ def decision(
     roles: Mapping[str, str],
     horizon: float | None,
     unit: str,
+    names: Mapping[str, str] | None = None,
 ) -> str:
-    """Draw net benefit over the threshold probability, at one horizon.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `strategy`, `horizon`, `threshold`, `value`, `low`, `high`.
-    roles : mapping of model to str
-        Models drawn and how; "treat all" and "treat none" are always drawn.
-    horizon : float or None
-        In `unit`.
-    """
-    table = table[table["horizon"] == horizon]
-    models = table[table["strategy"].isin([*roles])]
-    if models["value"].isna().all():
+    """Draw the figure of :func:`plot_decision` for a page; empty where no model has a value."""
+    at_horizon = table[table["horizon"] == horizon]
+    drawn = _of_models(at_horizon, "strategy", roles)
+    models = drawn[drawn["strategy"].isin([*roles])]
+    if horizon is None or models["value"].isna().all():
         return ""
-    drawn = table[table["strategy"].isin([*roles, "treat all", "treat none"])]
-    top = float(max([0.01, *drawn["value"].dropna()]))
-    ends = numbers(models[["low", "high"]])
 
-    def paint(figure: Figure) -> None:
+    def paint(figure: Figure, narrow: bool) -> None:
         axes = figure.subplots()
-        _curves(axes, drawn, "strategy", "threshold", roles)
-        axes.set_ylim(
-            max(-0.35 * top, min([-0.05 * top, *ends])),
-            max([top, *ends]) * 1.08,
-        )
-        axes.set_xlim(0, float(drawn["threshold"].max()))
-        percent_axes(axes.xaxis)
-        axes.set_xlabel(
-            "Threshold: treat whoever is predicted this risk or more by "
-            f"{duration(horizon, unit)}",
-        )
-        axes.set_ylabel("Net benefit")
-        axes.grid()
-        axes.legend(loc="upper right")
+        plot_decision(axes, table, roles, horizon, unit, names=names)
+        if narrow:
+            legend_below(figure, axes, 1)
+        else:
+            axes.legend(loc="upper right")
 
     alt = f"Net benefit at {duration(horizon, unit)}. " + "; ".join(
-        f"{label(strategy)}: {_points(part, 'threshold')}"
+        f"{worded(strategy, names)}: {_points(part, 'threshold')}"
         for strategy, part in drawn.groupby("strategy", sort=False)
     )
-    return draw("decision", (WIDTH * 0.8, 3.7), paint, alt)
+    return draw_both("decision", (WIDTH * 0.8, 3.8), (NARROW, 4.0), paint, alt)
+
+
+def _of_models(
+    table: pd.DataFrame,
+    key: str,
+    roles: Mapping[str, str],
+) -> pd.DataFrame:
+    """Rows of the models that are drawn, and of what they are compared with."""
+    return table[table[key].isin([*roles, *REFERENCES])]
+
+
+def _curves(
+    ax: Axes,
+    table: pd.DataFrame,
+    key: str,
+    x: str,
+    roles: Mapping[str, str],
+    names: Mapping[str, str] | None,
+) -> None:
+    """Draw the curve of every model or strategy; models have bands."""
+    for name, part in table.groupby(key, sort=False):
+        if name in REFERENCES:
+            look = DASHED
+            if name == "treat none":
+                look = Look(matplotlib.rcParams["text.color"], "", "solid")
+        else:
+            look = LOOKS[roles[str(name)]]
+        text = worded(name, {**NAMES, **(names or {})})
+        curve(ax, part, x, "value", look, text, band=name in roles)
 
 
 def _points(part: pd.DataFrame, x: str) -> str:
@@ -198,117 +227,3 @@ def _points(part: pd.DataFrame, x: str) -> str:
     write = percent if x == "threshold" else plain
     rows = records(known.iloc[places])
     return ", ".join(f"{number(row['value'])} at {write(row[x])}" for row in rows)
-
-
-def risk_groups(
-    curves: pd.DataFrame,
-    groups: pd.DataFrame,
-    at_risk: pd.DataFrame,
-    unit: str,
-) -> str:
-    """Draw Kaplan-Meier curves of risk groups with bands, and the numbers at risk beneath.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        `group`, `time`, `survival`, `low`, `high`; each from time 0.
-    groups : DataFrame
-        `group`, `name`, `patients`, `events`.
-    at_risk : DataFrame
-        `group`, `time` (the ticks), `at_risk`.
-    unit : str
-        Unit of every time.
-    """
-    if curves.empty:
-        return ""
-    last = float(curves["time"].max())
-    axis, rows = TimeAxis.of(last, unit), records(groups)
-    # A curve runs where the legend would be.
-    crowded = curves.loc[curves["time"] > 0.5 * last, "survival"].max() > 0.7
-
-    def paint(figure: Figure) -> None:
-        ratios = [3.1, 0.24 * len(rows) + 0.2]
-        upper, lower = figure.subplots(
-            2,
-            1,
-            sharex=True,
-            height_ratios=ratios,
-        )
-        for row in rows:
-            _survival_curve(upper, curves[curves["group"] == row["group"]], row)
-        upper.set_ylabel("Without the event")
-        percent_axes(upper.yaxis)
-        upper.set_ylim(0, 1.02)
-        upper.legend(loc="lower left" if crowded else "upper right")
-        upper.grid(axis="y")
-        upper.tick_params(labelbottom=True)
-        upper.set_xlabel(f"Time ({axis.unit})")
-        upper.set_xticks(axis.ticks, axis.labels)
-        upper.set_xlim(0, last * 1.01)
-        _numbers_at_risk(lower, rows, at_risk)
-
-    alt = "Kaplan–Meier curves of risk groups. " + "; ".join(
-        f"{row['name']}: {plural(row['patients'], 'patient')}, {plural(row['events'], 'event')}, "
-        f"median {duration(row['median'], unit) if pd.notna(row['median']) else 'not reached'}"
-        for row in rows
-    )
-    return draw("risk-groups", (WIDTH, 4.5 + 0.24 * len(rows)), paint, alt)
-
-
-def _look(group: Any) -> Look:
-    return GROUP_LOOKS[int(group) % len(GROUP_LOOKS)]
-
-
-def _survival_curve(
-    axes: Axes,
-    table: pd.DataFrame,
-    row: dict[str, Any],
-) -> None:
-    look = _look(row["group"])
-    name = f"{row['name']} ({plural(row['patients'], 'patient')}, {plural(row['events'], 'event')})"
-    line = {"color": look.colour, "ls": look.dashes, "lw": 2, "clip_on": False}
-    axes.step(table["time"], table["survival"], where="post", label=name, **line)
-    # Where survival falls to 0 there is no interval; the last one holds up to that moment.
-    band = table.ffill()[: len(table.dropna(subset=["low", "high"])) + 1]
-    axes.fill_between(
-        band["time"],
-        band["low"],
-        band["high"],
-        step="post",
-        color=look.colour,
-        alpha=0.13,
-        lw=0,
-    )
-
-
-def _numbers_at_risk(
-    axes: Axes,
-    rows: Sequence[dict[str, Any]],
-    at_risk: pd.DataFrame,
-) -> None:
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
-    for y, (row, tick) in enumerate(zip(rows, axes.get_yticklabels(), strict=True)):
-        colour = _look(row["group"]).colour
-        tick.set_color(colour)
-        style: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "color": colour,
-            "size": 8.5,
-        }
-        for cell in records(at_risk[at_risk["group"] == row["group"]]):
-            axes.text(cell["time"], y, count(cell["at_risk"]), **style)
-    axes.set_ylim(len(rows) - 0.4, -0.7)
-    axes.set_title(
-        "Number at risk",
-        size=8.5,
-        color=MUTED,
-        weight="normal",
-    )
-    axes.tick_params(
-        left=False,
-        bottom=False,
-        labelbottom=False,
-        pad=14,
-    )
-    axes.spines[["left", "bottom"]].set_visible(False)

@@ -10,90 +10,113 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from survfuse.figures.formatting import count, label
-from survfuse.figures.interval_figures import spoken
+from survfuse.figures.formatting import count
+from survfuse.figures.interval_rows import spoken
 from survfuse.figures.plotting import (
     LOOKS,
     MUTED,
+    NARROW,
+    PAPER,
     Look,
     curve,
-    draw,
+    legend_below,
     numbers,
     records,
+    worded,
 )
+from survfuse.figures.svg import draw_both
 
-SIZE = (5.5, 3.6)  # inches; small enough for a phone
+SIZE = (6.4, 3.8)  # inches
 SMALLEST_GAP = 0.07  # between labels of curves, share of the axis
 CLOSEST_TICKS = 0.07
+
+
+def plot_learning_curve(
+    ax: Axes,
+    table: pd.DataFrame,
+    roles: Mapping[str, str],
+    *,
+    names: Mapping[str, str] | None = None,
+    label_ends: bool = True,
+) -> Axes:
+    """Draw Uno's C of every model by the number of training patients.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    table : DataFrame
+        `model`, `patients`, `metric`, `value`, `low`, `high`.
+    roles : mapping of model to str
+        The model and the clinical baseline, which have bands; others are comparators.
+    names : mapping of model to str, optional
+        Words for them.
+    label_ends : bool
+        Whether each curve has its name at its end.
+    """
+    known = _known(table)
+    ax.set_xscale("log")
+    looks = _looks(known, roles)
+    for name, look in looks.items():
+        part = known[known["model"] == name]
+        words = worded(name, names, 40)
+        curve(ax, part, "patients", "value", look, words, band=name in roles)
+        ax.plot(
+            part["patients"],
+            part["value"],
+            look.marker,
+            color=look.colour,
+            ms=6,
+            mec=PAPER,
+            mew=0.8,
+            zorder=4,
+        )
+    _frame(ax, sorted(known["patients"].unique()), known)
+    if label_ends:
+        _label_ends(ax, known, looks, names)
+    return ax
 
 
 def learning_curve(
     table: pd.DataFrame,
     roles: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
 ) -> str:
-    """Draw Uno's C of every model by the number of training patients.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `model`, `patients`, `metric`, `value`, `low`, `high`.
-    roles : mapping of model to str
-        The model and the clinical baseline, which have bands; others are comparators.
+    """Draw the figure of :func:`plot_learning_curve` for a page.
 
     Returns
     -------
     str
-        Empty with fewer than two sizes.
+        SVG elements; empty with fewer than two sizes.
     """
-    known = table[table["metric"] == "uno_c"].dropna(subset="value")
-    sizes = sorted(known["patients"].unique())
-    if len(sizes) < 2:
+    known = _known(table)
+    if known["patients"].nunique() < 2:
         return ""
-    looks = _looks(list(dict.fromkeys(known["model"])), roles)
 
-    def paint(figure: Figure) -> None:
+    def paint(figure: Figure, narrow: bool) -> None:
         axes = figure.subplots()
-        axes.set_xscale("log")
-        for name, look in looks.items():
-            part = known[known["model"] == name]
-            curve(
-                axes,
-                part,
-                "patients",
-                "value",
-                look,
-                label(name, 30),
-                band=name in roles,
-            )
-            axes.plot(
-                part["patients"],
-                part["value"],
-                look.marker,
-                color=look.colour,
-                ms=6,
-                mec="white",
-                mew=0.8,
-                zorder=4,
-            )
-        _frame(axes, sizes, known)
-        _label_ends(axes, known, looks)
+        plot_learning_curve(axes, table, roles, names=names, label_ends=not narrow)
+        if narrow:
+            legend_below(figure, axes, 1)
 
     alt = "Learning curve, Uno C with 95% intervals. " + "; ".join(
-        f"{label(name)}: "
+        f"{worded(name, names)}: "
         + ", ".join(
             f"{spoken(row)} with {count(row['patients'])} training patients"
             for row in records(known[known["model"] == name])
         )
-        for name in looks
+        for name in dict.fromkeys(known["model"])
     )
-    return draw("learning-curve", SIZE, paint, alt)
+    narrow = (NARROW, 3.0 + 0.2 * known["model"].nunique())
+    return draw_both("learning-curve", SIZE, narrow, paint, alt)
 
 
-def _looks(
-    models: Sequence[str],
-    roles: Mapping[str, str],
-) -> dict[str, Look]:
+def _known(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["metric"] == "uno_c"].dropna(subset="value")
+
+
+def _looks(known: pd.DataFrame, roles: Mapping[str, str]) -> dict[str, Look]:
     """Look of each model; comparators differ from each other by marker and dashes."""
+    models = list(dict.fromkeys(known["model"]))
     others = [name for name in models if name not in roles]
     looks = {name: LOOKS[roles[name]] for name in models if name in roles}
     for number, name in enumerate(others):
@@ -135,6 +158,7 @@ def _label_ends(
     axes: Axes,
     known: pd.DataFrame,
     looks: Mapping[str, Look],
+    names: Mapping[str, str] | None,
 ) -> None:
     """Write the name of each curve at its end, labels apart from each other."""
     last = known.sort_values("patients", kind="stable").groupby("model").tail(1)
@@ -151,7 +175,7 @@ def _label_ends(
         axes.text(
             right * 1.02,
             height,
-            label(row["model"], 24),
+            worded(row["model"], names, 30),
             color=looks[row["model"]].colour,
             va="center",
         )

@@ -1,27 +1,28 @@
-"""The vocabulary of the figures: style, looks, curves with bands, and the SVG element."""
+"""What figures share: colours, the style of pages, looks of models, curves with bands."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-from xml.sax.saxutils import quoteattr
 
-import matplotlib.style
+import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import PercentFormatter
+
+from survfuse._errors import InputError
+from survfuse.figures.formatting import label
 
 INK = "#1f2933"
 MUTED = "#5f6c7b"
 RULE = "#c9d1d9"
 BLUE = "#1f5f99"
-ORANGE = "#c2571a"
+ORANGE = "#b34d12"
 GREY = "#69757f"
+SOFT = "#eef1f4"
+PAPER = "#ffffff"
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     # Text is measured with this font; the page's style sheet sets the one that is displayed.
@@ -52,12 +53,13 @@ STYLE: dict[str, Any] = {
     "grid.color": RULE,
     "grid.linewidth": 0.5,
     "figure.constrained_layout.wspace": 0.06,
+    "figure.constrained_layout.hspace": 0.06,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
 }
-NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
-WIDTH = 9.0  # inches; the page shows figures at most this wide
+WIDTH = 9.0  # inches; pages show figures at most this wide
+NARROW = 3.55  # inches: what a phone of 390 px shows without scrolling
 NOT_COMPUTABLE = "not computable"
 
 
@@ -75,6 +77,45 @@ LOOKS = {
     "other": Look(GREY, "^", (0, (1, 1))),
     "comparator": Look(MUTED, "o", (0, (2, 1.5))),
 }
+
+
+def axes_of(ax: Any, size: tuple[float, float]) -> Axes:
+    """The axes to draw on: those given, or those of a new figure of pyplot.
+
+    Raises
+    ------
+    InputError
+        For something else than matplotlib axes.
+    """
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=size, layout="constrained")
+    if not isinstance(ax, Axes):
+        raise InputError(
+            f"ax: expected matplotlib axes, got {type(ax).__name__}; give one of those that "
+            "pyplot.subplots returns",
+        )
+    return ax
+
+
+def small() -> float:
+    """Size of the smallest text of a figure in points: that of the tick labels."""
+    size = matplotlib.rcParams["xtick.labelsize"]
+    return float(FontProperties(size=size).get_size_in_points())
+
+
+def worded(
+    name: Any,
+    names: Mapping[str, str] | None = None,
+    limit: int = 40,
+) -> str:
+    """Words for the key of a model, safe to draw; the key itself where there are none.
+
+    >>> worded("late:all", {"late:all": "late fusion"}), worded("mine")
+    ('late fusion', 'mine')
+    """
+    return label((names or {}).get(str(name), name), limit)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -141,72 +182,3 @@ def legend_below(
         loc="outside lower center",
         ncols=columns or len(names),
     )
-
-
-def draw(
-    name: str,
-    size: tuple[float, float],
-    paint: Callable[[Figure], None],
-    alt: str,
-) -> str:
-    """Draw a figure and return it as an ``<svg>`` element for an HTML page.
-
-    Text stays text, nothing is fetched, and equal input gives equal bytes, whatever the
-    user's matplotlibrc is.
-
-    Parameters
-    ----------
-    name : str
-        Distinguishes the figure's internal ids from those of other figures.
-    size : tuple of float, inches
-        Width and height.
-    paint : callable
-        Draws on the empty figure that it is given.
-    alt : str
-        Description of the figure for those who cannot see it.
-
-    Returns
-    -------
-    str
-        An element without namespace addresses, XML prologue or metadata.
-    """
-    style = {**STYLE, "svg.hashsalt": f"survfuse-{name}"}
-    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
-        # The browser has glyphs that the font used for measuring does not have.
-        warnings.filterwarnings(
-            "ignore",
-            message="Glyph .* missing from",
-            category=UserWarning,
-        )
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasSVG(figure)
-        paint(figure)
-        written = io.StringIO()
-        figure.savefig(
-            written,
-            format="svg",
-            metadata=NO_METADATA,
-        )
-    return _inline(written.getvalue(), name, alt)
-
-
-def _inline(
-    svg: str,
-    name: str,
-    alt: str,
-) -> str:
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
-
-    def keep(match: re.Match[str]) -> str:
-        return f' id="{name}-{match[1]}"' if match[1] in used else ""
-
-    svg = re.sub(r' id="([^"]*)"', keep, svg)
-    svg = re.sub(r'(url\(#|href="#)([^)"]+)', rf"\1{name}-\2", svg)
-    return svg.replace(
-        "<svg",
-        f"<svg role='img' aria-label={quoteattr(alt)}",
-        1,
-    ).strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from survfuse import figures
+from survfuse.report.names import model_title
 from survfuse.report.report_tables import Tables
 from survfuse.results.term_weights import without_effect
 
@@ -22,13 +23,14 @@ def draw_figures(tables: Tables) -> dict[str, str]:
     roles, unit, own = tables.roles, tables.run.unit, tables["subgroups"]
     not_reached = int(tables["times"]["not_reached"].iloc[0])
     smooth = tables["smooth_calibration"]
+    names = {name: model_title(name) for name in tables.run.estimates}
     terms = tables["terms"]
     drawn = {
         "patterns": figures.patterns(
             tables["patterns"],
             list(tables["modalities"]["name"]),
         ),
-        "forest": figures.forest(tables["models"]),
+        "forest": figures.forest(tables["models"], names),
         "risk_groups": figures.risk_groups(
             tables["risk_curves"],
             tables["risk_groups"],
@@ -41,18 +43,22 @@ def draw_figures(tables: Tables) -> dict[str, str]:
             tables["prediction_bins"],
             roles,
             unit,
+            names,
         ),
         "increments": figures.increments(tables["increments"]),
         "weights": figures.weights(terms[~without_effect(terms)]),
-        "over_time": figures.time_curves(tables["time_curves"], roles, unit),
+        "over_time": figures.time_curves(tables["time_curves"], roles, unit, names),
         "decision": figures.decision(
             tables["decision"],
             roles,
             tables.decision_horizon,
             unit,
+            names,
         ),
         "robustness": figures.robustness(tables["robustness"]),
-        "learning_curve": figures.learning_curve(tables["learning_curve"], roles),
+        "learning_curve": figures.learning_curve(
+            tables["learning_curve"], roles, names
+        ),
         "subgroups": figures.subgroups(own[own["model"] == tables.run.name]),
     }
     if not drawn["calibration"]:

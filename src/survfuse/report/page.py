@@ -173,7 +173,7 @@ def render(
         svg={name: Markup(svg) for name, svg in draw_figures(tables).items()},
         most_patterns=figures.MOST_PATTERNS,
         most_levels=figures.MOST_LEVELS,
-        css=Markup(css),
+        css=Markup(css + figures.STYLE_SHEET),
         rule=RULE,
         **answers(tables, shown),
         **shown,

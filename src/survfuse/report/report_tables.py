@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_type_hints
 
 import pandas as pd
 
 from survfuse.report.names import order
-from survfuse.results import Result, prognosis, run_tables, schema, term_weights
+from survfuse.results import (
+    Result,
+    model_roles,
+    prognosis,
+    run_tables,
+    schema,
+    term_weights,
+)
+from survfuse.results.model_roles import clinical_only
+from survfuse.results.plots import decision_horizon
 from survfuse.results.run_tables import plain_records
-from survfuse.results.schema import Number, Text, frame
+from survfuse.results.schema import Number, frame
 
 TYPES: dict[str, dict[str, Any]] = {
     "flow": {**get_type_hints(schema.FlowStep), "left_out": float},
     "modalities": {**get_type_hints(schema.ModalityRow), "share": Number},
     "patterns": {**get_type_hints(schema.Pattern), "share": Number},
     "problems": get_type_hints(schema.ProblemRow),
-    "models": {
-        **dict.fromkeys(("model", "role", "metric"), Text),
-        **get_type_hints(schema.EstimateRecord),
-    },
+    "models": model_roles.TYPES,
     "weights": term_weights.TYPES,
     "terms": term_weights.TERM_TYPES,
 }
@@ -34,8 +39,6 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     **run_tables.SCHEMA,
 }
 CONCORDANCES = ("uno_c", "harrell_c")
-NEGATIONS = {"permuted", "shuffled", "without", "no", "minus", "residual"}
-OTHER_MODALITIES = {"rna", "slide", "slides", "expression"}
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,7 @@ class Tables:
     @property
     def decision_horizon(self) -> float | None:
         """Horizon of the decision curve: the run's middle one, else the earliest computed."""
-        computed = self["decision"]["horizon"].dropna()
-        if self.run.horizon in set(computed):
-            return self.run.horizon
-        return float(computed.min()) if len(computed) else None
+        return decision_horizon(self["decision"], self.run.horizon)
 
 
 def compute_tables(run: Result) -> Tables:
@@ -104,7 +104,7 @@ def compute_tables(run: Result) -> Tables:
     run : Result
     """
     baseline = clinical_only(run)
-    computed = prognosis.compute(run)
+    computed = run.prognosis
     cohort: Mapping[str, Any] = run.cohort
     names = ("flow", "modalities", "patterns", "problems")
     frames = {name: frame(TYPES[name], cohort.get(name)) for name in names}
@@ -122,7 +122,7 @@ def compute_tables(run: Result) -> Tables:
         kind="stable",
         ignore_index=True,
     )
-    frames["models"] = _models(run, baseline)
+    frames["models"] = _models(run)
     frames["folds"] = _folds(run.predictions)
     weights = run.weights
     if weights is None:
@@ -138,47 +138,14 @@ def compute_tables(run: Result) -> Tables:
     )
 
 
-def clinical_only(run: Result) -> str | None:
-    """Find the baseline that uses clinical variables alone.
-
-    ``run.json`` names it under `clinical` (null: there is none). Where it has no such key,
-    it is the comparator whose name contains clinical variables and no other modality; a Cox
-    regression is taken before a network.
-    """
-    if "clinical" in run.record:
-        named = run.record["clinical"]
-        return str(named) if named in run.estimates else None
-    clinical, others = {"clinical"}, OTHER_MODALITIES | NEGATIONS
-    for row in run.cohort.get("modalities") or ():
-        (clinical if row.get("kind") == "clinical" else others).add(row["name"].lower())
-    candidates = []
-    for model in run.scored_models:
-        parts = set(re.findall(r"[^\W_]+", model.lower()))
-        alone = parts & clinical and not parts & others and "+" not in model
-        if alone and model != run.name:
-            candidates.append(
-                (not parts & {"cox", "ridge", "coxph"}, len(parts), model),
-            )
-    return min(candidates)[2] if candidates else None
-
-
-def _models(
-    run: Result,
-    baseline: str | None,
-) -> pd.DataFrame:
-    roles = {run.name: "model", baseline: "clinical only"}
-    first = [name for name in roles if name is not None]
-    rows = []
-    for model in dict.fromkeys([*first, *run.scored_models]):
-        estimates = run.estimates[model]
-        for metric in sorted(estimates, key=order):
-            row = {
-                "model": model,
-                "role": roles.get(model, "comparator"),
-                "metric": metric,
-            }
-            rows.append({**row, **asdict(estimates[metric])})
-    return frame(TYPES["models"], rows)
+def _models(run: Result) -> pd.DataFrame:
+    """Metrics of every model, in the order of the page."""
+    table = run.tables["models"]
+    models = list(dict.fromkeys(table["model"]))
+    places = table["model"].map(models.index)
+    keys = table["metric"].map(order)
+    sorted_rows = sorted(table.index, key=lambda row: (places[row], keys[row]))
+    return table.loc[sorted_rows].reset_index(drop=True)
 
 
 def _folds(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from survfuse.figures.formatting import TimeAxis, duration
-from survfuse.results import Result
 from survfuse.survival.curves import KaplanMeierTable, kaplan_meier_table
 from survfuse.survival.groups import log_rank
 
+if TYPE_CHECKING:
+    from survfuse.results.result import Result
+
 COLUMNS = {
     "risk_groups": "group name patients events median survival low high note",
-    "risk_curves": "group time survival low high at_risk events",
+    "risk_curves": "group time survival low high at_risk events censored",
     "at_risk": "group time at_risk",
     "calibration": "quintile patients events predicted observed low high note",
     "times": "patients with_time not_reached distinct most_common share p10 p50 p90",
@@ -152,8 +154,8 @@ def _curve(
     group: int,
     part: pd.DataFrame,
 ) -> list[dict[str, Any]]:
-    """Rows of one curve, from time 0 to the longest follow-up."""
-    table, last = _kaplan_meier(part["time"], part["event"]), float(part["time"].max())
+    """Rows of one curve, from time 0 over every time of an event or a censoring."""
+    table = _kaplan_meier(part["time"], part["event"])
     names = ("time", "survival", "low", "high", "at_risk", "events")
     curve = pd.DataFrame(
         {name: np.asarray(getattr(table, name), float) for name in names},
@@ -162,11 +164,11 @@ def _curve(
         "time": 0.0,
         "at_risk": float(len(part)),
         "events": 0.0,
+        "censored": 0.0,
     }
+    following = curve["at_risk"].shift(-1, fill_value=0.0)
+    curve["censored"] = curve["at_risk"] - curve["events"] - following
     rows: list[Any] = [start, *curve[curve["time"] > 0].to_dict("records")]
-    if rows[-1]["time"] < last:
-        at_risk = float((part["time"] >= last).sum())
-        rows.append(rows[-1] | {"time": last, "at_risk": at_risk, "events": 0.0})
     return [{"group": group, **row} for row in rows]
 
 

@@ -17,7 +17,7 @@ from survfuse._registry import resolve
 from survfuse._storage import read_json, sha256_file, write_json, write_text
 from survfuse._yaml import SIZE_LIMIT, parse_yaml
 from survfuse.config import RunConfig, parameters_of, to_yaml
-from survfuse.results import term_weights
+from survfuse.results import plots, run_tables, term_weights
 from survfuse.results.csv_files import (
     read_predictions,
     read_table,
@@ -32,6 +32,8 @@ from survfuse.results.folder import (
     try_run_folder,
     write_record,
 )
+from survfuse.results.model_roles import model_table
+from survfuse.results.prognosis import Prognosis, compute
 from survfuse.results.run_tables import TYPES, names_with_loss, plain_records
 from survfuse.results.schema import (
     CheckRecord,
@@ -194,6 +196,48 @@ class Result:
             for metric, estimate in metrics.items():
                 rows.append({"model": model, "metric": metric, **asdict(estimate)})
         return pd.DataFrame(rows)
+
+    @cached_property
+    def prognosis(self) -> Prognosis:
+        """Predicted against observed: tables, the log-rank test, and why a table is empty."""
+        return compute(self)
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables that figures are drawn from, by name; one without a row has its columns.
+
+        - `models`: metrics of every compared model, with its role
+        - `risk_curves`, `risk_groups`, `at_risk`: Kaplan–Meier survival of the risk groups
+        - `calibration`, `times`, `time_bins`: see :mod:`survfuse.results.prognosis`
+        - `smooth_calibration`, `prediction_bins`, `time_curves`, `decision`, `increments`,
+          `subgroups`, `robustness`, `learning_curve` and others of
+          :mod:`survfuse.results.run_tables`
+        """
+        return {
+            "models": model_table(self),
+            **self.prognosis.frames,
+            **run_tables.tables(self.performance),
+        }
+
+    @property
+    def kaplan_meier(self) -> pd.DataFrame:
+        """Observed survival of the risk groups: a row is a time of an event or a censoring.
+
+        Returns
+        -------
+        DataFrame
+            `group`, `time`, `survival`, `low`, `high` (95 %), `at_risk`, `events`, `censored`.
+        """
+        return self.tables["risk_curves"]
+
+    plot_kaplan_meier = plots.plot_kaplan_meier
+    plot_calibration = plots.plot_calibration
+    plot_forest = plots.plot_forest
+    plot_decision = plots.plot_decision
+    plot_time_curves = plots.plot_time_curves
+    plot_increments = plots.plot_increments
+    plot_subgroups = plots.plot_subgroups
+    plot_learning_curve = plots.plot_learning_curve
 
     @property
     def learning_curve(self) -> pd.DataFrame | None:

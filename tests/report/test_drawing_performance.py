@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from figures.drawn import forms, marks, texts
 from report.conftest import Builder, edit
 from report.performed import add_performance, performance
 from survfuse import figures
@@ -36,15 +36,11 @@ def drawn(full_folder: Path) -> dict[str, str]:
     return drawn_of(full_folder)
 
 
-def texts(svg: str) -> list[str]:
-    return [text.text or "" for text in ET.fromstring(svg).iter("text")]
-
-
 def test_every_figure_is_drawn_and_told(drawn: dict[str, str]) -> None:
     assert drawn.keys() >= DRAWN
     assert "grouped_calibration" not in drawn
     for name in DRAWN:
-        assert ET.fromstring(drawn[name]).tag == "svg"
+        assert len(forms(drawn[name])) == 2
         assert re.search(r"aria-label=[\"'].{80,}", drawn[name])
         assert "nan" not in drawn[name].lower().replace("dominant", "")
 
@@ -58,7 +54,7 @@ def test_ids_stay_unique_over_the_page(drawn: dict[str, str]) -> None:
 
 def test_models_are_told_apart_by_more_than_colour(drawn: dict[str, str]) -> None:
     for name in ("over_time", "calibration", "decision"):
-        assert "ridge:clinical" in texts(drawn[name])
+        assert "clinical variables alone (ridge Cox)" in " ".join(texts(drawn[name]))
         assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", drawn[name]))) >= 2
     assert "Kaplan–Meier, no variables" in texts(drawn["over_time"])
     assert {"treat all", "treat none"} <= set(texts(drawn["decision"]))
@@ -105,36 +101,39 @@ def test_increment_points_lie_where_the_table_says(full_folder: Path) -> None:
         subset=["value"],
     )
     svg = figures.increments(table.assign(isbs=np.nan))
-    marks = [
-        u
-        for u in ET.fromstring(svg).iter("use")
-        if "stroke: #ffffff" in u.get("style", "")
-    ]
-    x = pd.Series([float(mark.get("x", "nan")) for mark in marks])
+    x = pd.Series([float(mark.get("x", "nan")) for mark in marks(svg)])
     assert x.corr(table["value"].reset_index(drop=True)) == pytest.approx(1, abs=1e-6)
 
 
-def by_site(sites: int) -> list[str]:
-    """Texts of the forest for a run with many sites."""
+def by_site(sites: int) -> pd.DataFrame:
+    """The subgroups of a run with many sites."""
     table = tables(performance("a", (36.0,), sites=sites))["subgroups"]
-    return texts(figures.subgroups(table[table["model"] == "a"]))
+    return table[table["model"] == "a"]
 
 
-def test_forty_sites_are_all_drawn() -> None:
-    told = by_site(40)
-    assert all(
-        any(text.startswith(f"Hospital {i} (") for text in told) for i in range(1, 41)
-    )
+def test_levels_with_ten_events_are_drawn_and_those_with_fewer_listed() -> None:
+    table = by_site(40)
+    told = texts(figures.subgroups(table))
+    listed = figures.listed_subgroups(table)
+    sites = table[table["group"] == "site"].drop_duplicates("level")
+    few = set(sites.loc[sites["events"] < figures.FEWEST_EVENTS, "level"])
+    assert 10 < len(few) < 40
+    assert set(listed.loc[listed["group"] == "site", "level"]) == few
+    for level in sites["level"]:
+        drawn = any(text.startswith(f"{level} (") for text in told)
+        assert drawn == (level not in few)
     assert "everyone (150, 75)" in told
     assert {"site", "sex", "stage at diagnosis"} <= set(told)
 
 
 def test_more_levels_than_fit_are_cut_to_those_with_most_events() -> None:
-    told = by_site(90)
+    table = by_site(90)
+    many = table.assign(events=table["events"] + figures.FEWEST_EVENTS)
+    told = texts(figures.subgroups(many))
     levels = [text for text in told if re.fullmatch(r".+ \(\d+, \d+\)", text)]
     assert len(levels) == figures.MOST_LEVELS
-    assert "everyone (150, 75)" in levels
-    assert "female (61, 30)" in levels
+    assert "everyone (150, 85)" in levels
+    assert "female (61, 40)" in levels
     assert not any(text.startswith("Hospital 90 ") for text in told)
 
 
@@ -142,7 +141,7 @@ def test_an_interval_that_leaves_the_panel_ends_in_an_arrowhead(
     full_folder: Path,
 ) -> None:
     rows = [("everyone", "everyone", 90, 40, "observed_expected", 1.0, 0.8, 1.3)]
-    rows += [("site", "A", 9, 1, "observed_expected", 3.0, 0.01, 90.0)]
+    rows += [("site", "A", 19, 11, "observed_expected", 3.0, 0.01, 90.0)]
     columns = ["group", "level", "patients", "events", "metric", "value", "low", "high"]
     inside, outside = (
         figures.subgroups(pd.DataFrame(part, columns=columns))

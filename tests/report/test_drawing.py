@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from figures.drawn import forms, marks, texts
 from report.conftest import Builder
 from survfuse import figures
 from survfuse.report.drawing import draw_figures
@@ -19,7 +19,7 @@ def drawn(run_folder: Path) -> dict[str, str]:
     return draw_figures(compute_tables(Result.read(run_folder)))
 
 
-def test_every_figure_is_one_well_formed_element(drawn: dict[str, str]) -> None:
+def test_every_figure_is_well_formed_in_two_widths(drawn: dict[str, str]) -> None:
     assert drawn.keys() == {
         "patterns",
         "forest",
@@ -28,7 +28,10 @@ def test_every_figure_is_one_well_formed_element(drawn: dict[str, str]) -> None:
         "times",
     }
     for svg in drawn.values():
-        assert ET.fromstring(svg).tag == "svg"
+        assert [one.get("class") for one in forms(svg)] == [
+            "drawing wide",
+            "drawing narrow",
+        ]
 
 
 def test_text_stays_text_and_is_told_to_those_who_cannot_see(
@@ -38,7 +41,8 @@ def test_text_stays_text_and_is_told_to_those_who_cannot_see(
         assert "<text" in svg
         assert "role='img'" in svg
         assert re.search(r"aria-label=\"[^\"]{20,}\"", svg)
-    assert ">default:concat</text>" in drawn["forest"]
+    assert "network, concat fusion" in texts(drawn["forest"])
+    assert "clinical variables alone (ridge Cox)" in texts(drawn["forest"])
     assert "high risk" in drawn["risk_groups"]
 
 
@@ -62,11 +66,11 @@ def test_numbers_at_risk_and_counts_are_the_tables(
     drawn: dict[str, str],
 ) -> None:
     tables = compute_tables(Result.read(run_folder))
-    told = [text.text for text in ET.fromstring(drawn["risk_groups"]).iter("text")]
+    told = texts(drawn["risk_groups"])
     for amount in tables["at_risk"]["at_risk"]:
         assert str(amount) in told
-    counts = [text.text for text in ET.fromstring(drawn["patterns"]).iter("text")]
-    assert {str(n) for n in tables["patterns"]["patients"]} <= set(counts)
+    counts = set(texts(drawn["patterns"]))
+    assert {str(n) for n in tables["patterns"]["patients"]} <= counts
 
 
 def test_calibration_points_lie_where_the_table_says(
@@ -74,11 +78,7 @@ def test_calibration_points_lie_where_the_table_says(
     drawn: dict[str, str],
 ) -> None:
     table = compute_tables(Result.read(run_folder))["calibration"]
-    uses = [
-        use
-        for use in ET.fromstring(drawn["grouped_calibration"]).iter("use")
-        if "stroke: #ffffff" in use.get("style", "")
-    ]
+    uses = marks(drawn["grouped_calibration"])
     assert len(uses) == len(table)
     x = pd.Series([float(use.get("x", "nan")) for use in uses])
     y = pd.Series([float(use.get("y", "nan")) for use in uses])
@@ -101,13 +101,12 @@ def test_odd_names_are_drawn_as_they_are() -> None:
     )
     svg = figures.forest(models)
     assert "<script" not in svg
-    texts = {text.text for text in ET.fromstring(svg).iter("text")}
     assert {
         "$\\frac{1}{0}$",
         "<script>alert(1)</script>",
         "模型 🙂",
         "a b\N{REPLACEMENT CHARACTER}",
-    } <= texts
+    } <= set(texts(svg))
 
 
 def test_a_model_without_a_number_says_so_in_the_figure() -> None:
@@ -131,7 +130,7 @@ def test_many_patterns_are_cut_to_the_most_frequent() -> None:
         pd.DataFrame(rows, columns=["modalities", "patients"]),
         names,
     )
-    assert svg.count("none: 40") == 1
+    assert svg.count("none: 40") == 2  # once in each width
     assert f": {40 - figures.MOST_PATTERNS}" not in svg
 
 
