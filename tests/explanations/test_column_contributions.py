@@ -282,3 +282,25 @@ def test_columns_of_a_patient_by_hand(shared_data: Path, tmp_path: Path) -> None
         expected, abs=1e-6
     )
     assert cell(frame, patient, "age")["value"] == ages[patient]
+
+
+def test_words_of_the_cohort_file_stand_beside_the_names(
+    trained: sf.SurvivalFusion,
+    explanation: Explanation,
+    tmp_path: Path,
+) -> None:
+    files = hospital(tmp_path)
+    columns = files.spec["clinical"]["columns"]
+    columns["height"]["label"] = "Height (cm)"
+    columns["smoker"]["labels"] = {"yes": "smokes now"}
+    labelled = explain(trained, sf.load_cohort(files.write()))
+    frame = labelled.variables
+    assert set(frame["label"]) >= {"Height (cm)", "smoker", "(presence)"}
+    assert cell(frame, "001", "smoker")["value"] == "yes"
+    assert cell(frame, "001", "smoker")["value_label"] == "smokes now"
+    assert pd.isna(cell(frame, "008", "height")["value_label"])
+    plain = frame.drop(columns=["label", "value_label"])
+    pd.testing.assert_frame_equal(plain, explanation.variables)
+    ratios = labelled.hazard_ratios
+    assert "Height (cm)" in set(ratios["label"])
+    assert "label" not in explanation.hazard_ratios

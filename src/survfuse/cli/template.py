@@ -26,9 +26,9 @@ outcome:
 clinical:
   table: patients.csv
   columns:                     # only declared columns are used
-    age:   {kind: numeric}
-    stage: {kind: ordinal, levels: [Ta, T1, T2]}
-    sex:   {kind: nominal}
+    age:   {kind: numeric, label: Age (years)}    # `label`: what tables and figures call it
+    stage: {kind: ordinal, levels: [Ta, T1, T2], label: Stage}
+    sex:   {kind: nominal, label: Sex, labels: {Female: women, Male: men}}   # words for values
     # doses: {kind: numeric, known: followup, use: false}   # after baseline: refused
   missing: ["", "NA", "-1"]
 
@@ -36,6 +36,7 @@ expression:
   path: expression.csv         # or .tsv, .gz, .parquet, .h5ad, or a folder of JSON files
   unit: log2tpm                # counts, tpm, log2tpm, log2counts, vst, zscore, fpkm, log2fpkm
   genes: symbol                # symbol, ensembl or entrez
+  # label: RNA-seq             # every modality can have one
 
 slides:
   table: slides.csv            # slide_id, patient_id; several slides per patient

@@ -209,7 +209,10 @@ class TableData(Modality):
         frame = self.frame.sort_index()
         meaning, cells = {}, {}
         for name, column in self.columns.items():
-            meaning[name] = column.model_dump(mode="json", exclude={"role"})
+            meaning[name] = column.model_dump(
+                mode="json",
+                exclude={"role", "label", "labels"},
+            )
             cells[name] = frame[name].tolist()
         content = [frame.index.tolist(), meaning, cells, self.missing]
         return sha256_text(to_json(content))

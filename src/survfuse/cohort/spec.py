@@ -71,6 +71,10 @@ def _refuse_same(name: str, texts: Iterable[str]) -> None:
             )
 
 
+Label = Annotated[str, Field(max_length=100)]
+"""Text that tables and figures show in place of a name of the files."""
+
+
 class OutcomeSpec(Section):
     """Who had the event, and when. The polarity is said, never guessed."""
 
@@ -150,9 +154,33 @@ class ColumnSpec(Section):
     role: Literal["input", "prior_risk"] = "input"
     """`prior_risk` takes the column out of its table: it is a risk that another model gave, and a
     prior of the column's name."""
+    label: Label = ""
+    """Name of the column, with its unit, for tables and figures: "Age (years)"."""
+    labels: dict[str, Label] = Field(default_factory=dict)
+    """Words for values, for tables and figures: {1: female, 2: male}."""
+
+    def shown(self, value: str) -> str:
+        """The word for a value; the value itself where it has none."""
+        words = {whole(one): word for one, word in self.labels.items()}
+        return words.get(whole(value), value)
+
+    def _check_labels(self) -> None:
+        """Refuse words that are empty, or that two values share."""
+        words = list(self.labels.values())
+        if not all(words):
+            raise ValueError(
+                "labels: every value needs a word; leave out those without"
+            )
+        if len(set(words)) < len(words):
+            raise ValueError(
+                "labels: two values have the same word, so no table could tell them apart: "
+                f"{words}",
+            )
+        _refuse_same("labels", self.labels)
 
     @model_validator(mode="after")
     def _check(self) -> ColumnSpec:
+        self._check_labels()
         plain = self.kind == "numeric" and self.known == "baseline" and self.use
         if self.role == "prior_risk" and not plain:
             raise ValueError(
@@ -213,6 +241,8 @@ class TableSpec(Section):
     `columns`."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"."""
+    label: Label = ""
+    """Name of the modality for tables and figures."""
 
     _patterns = model_validator(mode="before")(_match)
 
@@ -235,6 +265,8 @@ class ExpressionSpec(Section):
     """Take only the columns that end so, and take the ending off (`_rnaseq`)."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"; an empty one always does."""
+    label: Label = ""
+    """Name of the modality for tables and figures."""
 
 
 class SlidesSpec(Section):
@@ -268,6 +300,8 @@ class SlidesSpec(Section):
     """Slides to leave out, by id."""
     exclude_features: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Tile features to leave out of every slide, by column, counted from 0."""
+    label: Label = ""
+    """Name of the modality for tables and figures."""
 
     @model_validator(mode="after")
     def _check(self) -> SlidesSpec:
@@ -332,6 +366,8 @@ class PriorSpec(Section):
     """Column of patient ids; the outcome's where not given."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"."""
+    label: Label = ""
+    """Name of the modality for tables and figures."""
 
     @model_validator(mode="after")
     def _check(self) -> PriorSpec:
@@ -342,7 +378,8 @@ class PriorSpec(Section):
                 f"`table: FILE, column: NAME`, got {', '.join(sources) or 'none'}",
             )
         (source,) = sources
-        foreign = sorted(self.model_fields_set - {source, *PRIOR_FIELDS[source]})
+        own = {source, "label", *PRIOR_FIELDS[source]}
+        foreign = sorted(self.model_fields_set - own)
         if foreign:
             raise ValueError(f"{', '.join(foreign)}: no field of a prior by `{source}`")
         if source == "table" and self.column is None:
@@ -499,6 +536,7 @@ class CohortSpec(Section):
                         column=name,
                         patient=section.patient,
                         missing=(*section.missing, *column.missing),
+                        label=column.label,
                     )
                     columns.append((name, prior))
         return columns

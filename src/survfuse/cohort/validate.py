@@ -11,6 +11,7 @@ import pandas as pd
 from survfuse._errors import ConfigError
 from survfuse.cohort.cohort import read_cohort
 from survfuse.cohort.cohort_data import Cohort
+from survfuse.cohort.labels import label_problems
 from survfuse.cohort.leakage import leak_problems
 from survfuse.cohort.problems import Problem, problems_frame
 
@@ -86,6 +87,8 @@ def inspect(
         return Inspection(None, (problem,), {"problems": problems_frame([problem])})
     if cohort is not None and need_outcome:
         problems.add(leak_problems(cohort, allow_followup))
+    if cohort is not None:
+        problems.add(label_problems(cohort))
     tables = {"problems": problems_frame(problems.all())}
     if cohort is not None:
         tables["modalities"] = cohort.summary()

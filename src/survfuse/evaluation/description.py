@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.labels import Labels
 from survfuse.fit_summary import priors_of
 from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import CohortRecord
@@ -52,6 +53,7 @@ def describe(
         "flow": flow,
         "modalities": summary,
         "priors": priors,
+        "labels": Labels.of(cohort.spec).plain(),
         "patterns": availability,
         "follow_up_median": _finite(follow_up_median(time, event)),
         "horizons": list(horizons),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from survfuse._errors import ConfigError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.cohort.labels import Labels
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.table_columns import CategoryColumn, Column
 from survfuse.cohort.transform_prior import PriorTransform
@@ -51,7 +52,8 @@ def variables(explained: Explained) -> pd.DataFrame:
         row, a prior one, called risk. Row ``(presence)`` is what having or lacking the modality
         contributes; ``(not attributed)`` is there where something is left: of models in a stack
         that read the table by other transforms, and of sampled terms. Rows of a patient and
-        modality add up to the modality's main effect (to 1e-6).
+        modality add up to the modality's main effect (to 1e-6). Where the cohort file has words
+        for columns or values, `label` and `value_label` hold them, and otherwise what they are for.
     """
     parts = []
     for name, one in explained.fitted.transforms.fitted.items():
@@ -62,7 +64,26 @@ def variables(explained: Explained) -> pd.DataFrame:
         return pd.DataFrame(columns=list(VARIABLES))
     frame = pd.concat(parts).sort_index(kind="stable")
     frame["patient_id"] = np.array(explained.ids, dtype=object)[frame.index]
-    return frame[list(VARIABLES)].reset_index(drop=True)
+    frame = frame[list(VARIABLES)].reset_index(drop=True)
+    return _labelled(frame, "value", explained.labels)
+
+
+def _labelled(
+    frame: pd.DataFrame,
+    cell: str,
+    labels: Labels,
+) -> pd.DataFrame:
+    """Add the words for columns and for the values or levels in `cell`, where there are any."""
+    if not labels.of_columns(frame["modality"].unique()):
+        return frame
+    words, cells = [], []
+    rows = zip(frame["modality"], frame["column"], frame[cell], strict=True)
+    for modality, column, value in rows:
+        words.append(labels.column(modality, column))
+        cells.append(value if value is None else labels.cell(modality, column, value))
+    frame["label"] = words
+    frame[f"{cell}_label"] = np.array(cells, dtype=object)
+    return frame
 
 
 def _rows_of(
@@ -149,7 +170,8 @@ def hazard_ratios(explained: Explained) -> pd.DataFrame:
         `modality, column, level, contrast, hazard_ratio, log_hazard_ratio`. Of a number per unit of
         the cohort and per standard deviation in training; of an ordered category per level; of a
         category each level against the cohort's mean and against the most frequent level, where
-        pooled levels are named together and ``(missing)`` is a level.
+        pooled levels are named together and ``(missing)`` is a level. Where the cohort file has
+        words for columns or values, `label` and `level_label` hold them.
 
     Raises
     ------
@@ -182,7 +204,7 @@ def hazard_ratios(explained: Explained) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*HAZARD_RATIOS[:4], "log_hazard_ratio"])
     with np.errstate(over="ignore"):  # a ratio beyond a double is infinite
         frame["hazard_ratio"] = np.exp(frame["log_hazard_ratio"].astype(float))
-    return frame[list(HAZARD_RATIOS)]
+    return _labelled(frame[list(HAZARD_RATIOS)].copy(), "level", explained.labels)
 
 
 def _weights(explained: Explained, modality: str) -> FloatArray:

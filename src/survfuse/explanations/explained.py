@@ -13,6 +13,7 @@ from survfuse._errors import ConfigError, InputError, listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.labels import Labels
 from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.cohort.transform_inputs import input_sizes, mean_inputs
 from survfuse.cohort.transforms import Prepared, Transforms
@@ -114,6 +115,11 @@ class Explained:
     def prepared(self) -> Prepared:
         """Transformed vectors of the patients."""
         return self.fitted.transforms.apply(self.cohort, self.ids)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Words of the cohort file for modalities, columns and values."""
+        return Labels.of(self.cohort.spec)
 
     @cached_property
     def computed(self) -> dict[Any, Any]:

@@ -92,6 +92,8 @@ TABLES = (
             "known": "whether the cell could be used; otherwise the training mean was read",
             "contribution": "to the modality's main effect; all rows of a modality add up to it",
         },
+        "`label` and `value_label` are the words of the cohort file for the column and the value, "
+        "where it has some",
         parquet=True,
     ),
     TableFile(
@@ -105,6 +107,8 @@ TABLES = (
             "hazard_ratio": "by which the hazard is multiplied",
             "log_hazard_ratio": "its logarithm",
         },
+        "`label` and `level_label` are the words of the cohort file for the column and the level, "
+        "where it has some",
     ),
     TableFile(
         "genes",
