@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from survfuse import figures
 from survfuse._errors import listed
 from survfuse.figures.formatting import count, duration
 from survfuse.report.explanation_section import uses
@@ -31,6 +32,7 @@ from survfuse.report.verdict import (
 )
 from survfuse.report.wording import load, render
 from survfuse.results import Result
+from survfuse.results.run_tables import plain_records
 
 MOST_MODELS = 10
 PARTS = re.compile("permuted:|late:-|network:")
@@ -166,7 +168,7 @@ def of_page(tables: Tables) -> dict[str, Any]:
             external.get("robustness"),
         ),
         "decision_horizon": tables.decision_horizon,
-        "levels": len(tables["subgroups"].drop_duplicates(["group", "level"])),
+        **of_subgroups(tables),
         "pooled": f"{'First repeat, all' if values['repeats'] > 1 else 'All'} test folds pooled.",
         "method": titled(texts["method"], values),
         "limits": titled(texts["limits"], values),
@@ -188,6 +190,17 @@ def main_models(tables: Tables) -> dict[str, list[str]]:
     return {
         "models_first": first,
         "models_further": [name for name in names if name not in first],
+    }
+
+
+def of_subgroups(tables: Tables) -> dict[str, Any]:
+    """Number of levels of subgroups, and those with too few events to be drawn."""
+    rows = tables["subgroups"]
+    own = rows[rows["model"] == tables.run.name]
+    return {
+        "levels": len(rows.drop_duplicates(["group", "level"])),
+        "fewest_events": figures.FEWEST_EVENTS,
+        "few_events": plain_records(figures.listed_subgroups(own)),
     }
 
 
