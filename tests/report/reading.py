@@ -12,7 +12,7 @@ from survfuse.report import write_report
 class Page(HTMLParser):
     """Tags, attributes, text and whether every element is closed."""
 
-    void = frozenset({"meta", "br", "img", "link", "input", "hr"})
+    void = frozenset({"meta", "br", "img", "link", "input", "hr", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -10,8 +10,11 @@ from typing import Any
 
 from survfuse import figures
 from survfuse._errors import listed
+from survfuse.cohort.labels import Labels
 from survfuse.figures.formatting import count, duration
+from survfuse.report.characteristics_section import characteristics
 from survfuse.report.explanation_section import uses
+from survfuse.report.hazards_section import hazards
 from survfuse.report.learning_section import learning_curve
 from survfuse.report.names import D_CALIBRATION, DELTA, family_title, metric, order
 from survfuse.report.report_tables import CONCORDANCES, Tables
@@ -122,6 +125,7 @@ def of_page(tables: Tables) -> dict[str, Any]:
     performance: Mapping[str, Any] = run.performance
     external, other = performance.get("external") or {}, external_cohort(run)
     records = tables.records
+    labels = Labels.read(run.cohort.get("labels"))
     counted = ""
     tau, uno = run.cohort.get("tau"), tables.estimate(run.name, "uno_c")
     if tau is not None and uno and uno["events"] not in (None, run.cohort["events"]):
@@ -146,6 +150,17 @@ def of_page(tables: Tables) -> dict[str, Any]:
         "comparisons": compared(records["comparisons"], "than the reference"),
         "increments_say": increments_verdict(tables),
         **of_terms(tables),
+        "characteristics": characteristics(records["characteristics"], labels, unit),
+        "external_characteristics": characteristics(
+            records["external_characteristics"],
+            Labels.read(other.get("labels")),
+            unit,
+        ),
+        "hazards": hazards(
+            records["clinical_hazards"],
+            performance.get("clinical_hazards"),
+            labels,
+        ),
         "availability": availability(records["patterns"], records["availability"]),
         "robustness": robustness(records["robustness"], performance.get("robustness")),
         "uses": uses(
