@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from report.conftest import Builder, edit
+from report.described import LABELS
 from report.performed import add_performance
 from report.reading import Page
 from survfuse.report.facts import facts
@@ -51,6 +52,14 @@ def test_a_run_is_summed_up_in_sentences(full_folder: Path, full: Page) -> None:
     assert not [
         title for title in TITLES if title not in first and "Against" not in title
     ]
+
+
+def test_modalities_are_called_by_their_labels(make_run: Builder) -> None:
+    out = add_performance(make_run())
+    edit(out / "cohort.json", lambda cohort: cohort.update(labels=LABELS))
+    told = summed(out)
+    assert "from Clinical variables, slides, RNA-seq" in told["What was predicted"]
+    assert "RNA-seq: +0.045" in told["What each modality adds"]
 
 
 def test_an_early_run_says_what_it_does_not_know(make_run: Builder) -> None:

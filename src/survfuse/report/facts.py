@@ -60,6 +60,7 @@ def facts(tables: Tables) -> dict[str, Any]:
         "unit": run.unit,
         "tables": tables.records,
         "lookup": tables.estimate,
+        "labels": Labels.read(run.cohort.get("labels")),
         "model": model,
         "crossval": _section(run, "crossval"),
         "folds": int(run.predictions["fold"].nunique()),
@@ -125,7 +126,7 @@ def of_page(tables: Tables) -> dict[str, Any]:
     performance: Mapping[str, Any] = run.performance
     external, other = performance.get("external") or {}, external_cohort(run)
     records = tables.records
-    labels = Labels.read(run.cohort.get("labels"))
+    labels = values["labels"]
     counted = ""
     tau, uno = run.cohort.get("tau"), tables.estimate(run.name, "uno_c")
     if tau is not None and uno and uno["events"] not in (None, run.cohort["events"]):

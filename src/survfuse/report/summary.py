@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from survfuse.cohort.labels import Labels
 from survfuse.report.names import metric
 from survfuse.report.report_tables import Tables
 from survfuse.report.verdict import (
@@ -68,6 +69,7 @@ def summary(
 def added_by_modality(tables: Tables) -> list[str]:
     """What each modality adds to the model, one sentence each, and where other models differ."""
     rows = [row for row in tables.records["increments"] if row["kind"] != PERMUTED]
+    labels = Labels.read(tables.run.cohort.get("labels"))
     sentences = []
     for own in rows:
         if own["with"] != tables.run.name or own["value"] is None:
@@ -77,8 +79,8 @@ def added_by_modality(tables: Tables) -> list[str]:
             same = row["modality"] == own["modality"]
             if same and row["kind"] != own["kind"] and direction(row):
                 others.append((row["kind"], says(row)))
-        values = {"modality": own["modality"], "own": own, "others": others}
-        sentences.append(sentence("added", **values, says=says(own)))
+        values = {"modality": labels.modality(own["modality"]), "own": own}
+        sentences.append(sentence("added", **values, says=says(own), others=others))
     return sentences
 
 
