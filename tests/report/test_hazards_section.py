@@ -78,7 +78,7 @@ def test_the_page_says_why_there_is_no_joint_fit(make_run: Builder) -> None:
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "clinical_hazards": refused_hazards()}))
     text = read(out).text
-    assert "All together: not computable: 61 events for 16 parameters" in text
+    assert "all together are not computable (61 events for 16 parameters" in text
     assert text.count("61 events for 16 parameters") == 1
 
 
