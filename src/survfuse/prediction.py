@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import InputError, NotComputableError
+from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.drift import DriftReport
 from survfuse.survival.calibration import Calibrator
 from survfuse.survival.conformal import ConformalBound
 from survfuse.survival.curves import SurvivalCurves
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+AVERAGE = "patient of average log-risk"
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,98 @@ class Prediction:
                 table[f"drift_{name}"] = share
         return table
 
+    def survival_steps(self, patients: str | Sequence[str]) -> pd.DataFrame:
+        """Survival curves of some patients, step by step.
+
+        Parameters
+        ----------
+        patients : str or sequence of str
+
+        Returns
+        -------
+        DataFrame
+            `patient_id`, `time`, `survival`: from time 0 to the longest training follow-up.
+
+        Raises
+        ------
+        InputError
+            For a patient who was not predicted, or none.
+        NotComputableError
+            Under a calibration that gives no curve (`km_rank`).
+        """
+        rows = self._rows(patients)
+        curves = self.curves.select(rows)
+        ids = [self.patient_id[row] for row in rows]
+        return _steps(curves, ids)
+
+    def plot_survival(
+        self,
+        patients: str | Sequence[str],
+        ax: Axes | None = None,
+        *,
+        level: float = 0.8,
+        population: pd.DataFrame | None = None,
+        population_name: str = "population (Kaplan–Meier)",
+    ) -> Axes:
+        """Draw the survival curve of one or several patients, beside one to compare with.
+
+        Parameters
+        ----------
+        patients : str or sequence of str
+        ax : matplotlib.axes.Axes, optional
+            A new figure where not given.
+        level : float
+            Of the bars below the curves, which are :meth:`time_interval`.
+        population : DataFrame, optional
+            `time`, `survival` of the curve to compare with. Where not given, that of a patient
+            whose log-risk is the mean of the training patients, as the calibration holds it.
+        population_name : str
+            What `population` is.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The data are :meth:`survival_steps` and :meth:`time_interval`.
+
+        Raises
+        ------
+        InputError
+            For a patient who was not predicted, none, or a level outside (0, 1).
+        NotComputableError
+            Under a calibration that gives no curve (`km_rank`).
+        """
+        from survfuse.figures import plot_survival
+        from survfuse.figures.plotting import axes_of
+
+        rows = self._rows(patients)
+        low, high = self.time_interval(level)
+        ids = [self.patient_id[row] for row in rows]
+        intervals = {"patient_id": ids, "low": low[rows], "high": high[rows]}
+        center = getattr(self.calibrator, "center", None)
+        if population is None and center is not None:
+            population = _steps(self.calibrator.curves([center]), [AVERAGE])
+            population_name = AVERAGE
+        return plot_survival(
+            axes_of(ax, (6.4, 4.4)),
+            self.survival_steps(ids),
+            self.unit,
+            reference=population,
+            reference_name=population_name,
+            intervals=pd.DataFrame(intervals).assign(level=level),
+        )
+
+    def _rows(self, patients: str | Sequence[str]) -> list[int]:
+        """Rows of some patients, in their order."""
+        ids = [patients] if isinstance(patients, str) else list(patients)
+        places = {patient: row for row, patient in enumerate(self.patient_id)}
+        unknown = [patient for patient in ids if patient not in places]
+        if unknown or not ids:
+            raise InputError(
+                f"patients: expected some of the {len(places)} predicted "
+                f"({listed(places, 5)}), got {listed(map(str, unknown), 5) or 'none'}",
+            )
+        return [places[patient] for patient in dict.fromkeys(ids)]
+
     def _restricted_mean(self, horizon: float) -> FloatArray | None:
         try:
             return self.rmst(horizon)
@@ -178,6 +276,21 @@ class Prediction:
                 table[f"survival_{horizon:g}"] = np.nan
         table["risk_group"] = self.risk_group
         return table
+
+
+def _steps(curves: SurvivalCurves, ids: Sequence[Any]) -> pd.DataFrame:
+    """Curves as a table of steps, from time 0 to where they are known."""
+    times = np.append(0.0, curves.times)
+    if times[-1] < curves.last:
+        times = np.append(times, curves.last)
+    survival = curves.at(times)
+    table = pd.DataFrame(survival.T, index=times, columns=list(ids))
+    long = (
+        table.rename_axis("time")
+        .reset_index()
+        .melt("time", None, "patient_id", "survival")
+    )
+    return long[["patient_id", "time", "survival"]]
 
 
 def _checked_times(times: Sequence[float]) -> FloatArray:

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from figures.drawn import forms, marks, texts
-from report.conftest import Builder
 from survfuse import figures
 from survfuse.report.drawing import draw_figures
 from survfuse.report.report_tables import compute_tables
@@ -132,12 +131,3 @@ def test_many_patterns_are_cut_to_the_most_frequent() -> None:
     )
     assert svg.count("none: 40") == 2  # once in each width
     assert f": {40 - figures.MOST_PATTERNS}" not in svg
-
-
-def test_days_are_drawn_in_years(make_run: Builder) -> None:
-    run = Result.read(make_run())
-    tables = compute_tables(run)
-    curves = tables["risk_curves"].assign(time=tables["risk_curves"]["time"] * 30.4375)
-    at_risk = tables["at_risk"].assign(time=tables["at_risk"]["time"] * 30.4375)
-    svg = figures.risk_groups(curves, tables["risk_groups"], at_risk, "days")
-    assert "Time (years)" in svg

@@ -194,36 +194,3 @@ def test_the_decision_curve_is_that_of_the_middle_horizon(make_run: Builder) -> 
         (make_run("none"), None),
     ):
         assert compute_tables(Result.read(out)).decision_horizon == horizon
-
-
-@pytest.mark.parametrize(
-    ("horizons", "panels"),
-    [((36.0,), 1), ((12.0, 24.0, 36.0, 48.0, 60.0), 4)],
-)
-def test_one_horizon_and_five(horizons: tuple[float, ...], panels: int) -> None:
-    found = tables(performance("a", horizons))
-    svg = figures.smooth_calibration(
-        found["smooth_calibration"],
-        found["prediction_bins"],
-        {"a": "model"},
-        "months",
-    )
-    assert sum(text.endswith(("years)", "year)")) for text in texts(svg)) == panels
-
-
-def test_calibration_curves_lie_where_the_table_says() -> None:
-    rows = [("a", 36.0, p, p, np.nan, np.nan) for p in (0.1, 0.2, 0.4)]
-    rows += [("other", 36.0, p, 1 - p, np.nan, np.nan) for p in (0.1, 0.4)]
-    curves = pd.DataFrame(
-        rows,
-        columns=["model", "horizon", "predicted", "observed", "low", "high"],
-    )
-    bins = pd.DataFrame(
-        {"model": ["a"], "horizon": 36.0, "left": 0.0, "right": 0.1, "patients": 3},
-    )
-    svg = figures.smooth_calibration(curves, bins, {"a": "model"}, "months")
-    assert (
-        "predicted 10%, observed 10%, predicted 20%, observed 20%, predicted 40%, observed 40%"
-        in svg
-    )
-    assert "other" not in texts(svg)

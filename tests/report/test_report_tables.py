@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from report.conftest import Builder, edit
-from survfuse.report.report_tables import SCHEMA, clinical_only, compute_tables
+from report.conftest import Builder
+from survfuse.report.report_tables import SCHEMA, compute_tables
 from survfuse.results import Result
 
 
@@ -76,30 +76,3 @@ def test_folds_count_every_prediction(make_run: Builder) -> None:
     assert len(folds) == 10
     assert folds["patients"].sum() == len(run.predictions)
     assert folds["events"].sum() == run.predictions["event"].sum()
-
-
-def test_the_run_names_its_baseline(make_run: Builder) -> None:
-    out = make_run(comparators={"x": 1.0})
-    edit(out / "run.json", lambda run: run.update(clinical="x"))
-    assert clinical_only(Result.read(out)) == "x"
-    edit(out / "run.json", lambda run: run.update(clinical=None))
-    assert clinical_only(Result.read(out)) is None
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["network:clinical", "ridge:clinical"], "ridge:clinical"),
-        (["clinical + RNA", "clinical rna ridge", "permuted clinical"], None),
-        (["clinical only (ridge Cox)"], "clinical only (ridge Cox)"),
-        (["preclinical"], None),
-    ],
-)
-def test_a_baseline_is_found_by_its_name(
-    make_run: Builder,
-    names: list[str],
-    expected: str | None,
-) -> None:
-    out = make_run(comparators=dict.fromkeys(names, 1.0))
-    edit(out / "run.json", lambda run: run.pop("clinical"))
-    assert clinical_only(Result.read(out)) == expected

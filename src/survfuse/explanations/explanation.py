@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,13 @@ from survfuse.explanations.explained import FLAT, Explained, is_flat
 from survfuse.explanations.figures import plot_terms
 from survfuse.explanations.gene_sets import gene_sets, in_gene_sets
 from survfuse.explanations.gene_weights import genes, genes_of
+from survfuse.explanations.input_figures import (
+    plot_clusters,
+    plot_genes,
+    plot_variables,
+)
 from survfuse.explanations.logits import logits
+from survfuse.explanations.map_figure import plot_map
 from survfuse.explanations.points import cloglog, points
 from survfuse.explanations.shares import shares
 from survfuse.explanations.slide_maps import slide_maps
@@ -58,24 +63,11 @@ class Explanation:
     def _repr_html_(self) -> str:
         return summary_html(self)
 
-    def plot_terms(
-        self,
-        patient: str,
-        ax: Any = None,
-    ) -> Any:
-        """Draw the terms of a patient as bars, largest first; those that do not reproduce grey.
-
-        Parameters
-        ----------
-        patient : str
-        ax : matplotlib.axes.Axes, optional
-            Where to draw; on a new figure where not given.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        return plot_terms(self, patient, ax)
+    plot_terms = plot_terms
+    plot_variables = plot_variables
+    plot_genes = plot_genes
+    plot_clusters = plot_clusters
+    plot_map = plot_map
 
     @property
     def patients(self) -> tuple[str, ...]:

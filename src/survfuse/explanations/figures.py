@@ -1,4 +1,4 @@
-"""The terms of a patient as a figure."""
+"""The terms of a patient as a figure, and which terms may be read."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import pandas as pd
 
 from survfuse.decomposition.readings import CONSTANT
 from survfuse.explanations.explained import is_flat
+from survfuse.figures.contribution_figures import (
+    LOWERS,
+    RAISES,
+    UNSURE,
+    plot_contributions,
+    signed,
+)
+from survfuse.figures.plotting import axes_of
 
 if TYPE_CHECKING:
     from survfuse.explanations.explanation import Explanation
 
-RAISES, LOWERS, UNSURE, INK, RULE = (
-    "#c2571a",
-    "#1f5f99",
-    "#b4bcc4",
-    "#1f2933",
-    "#c9d1d9",
-)
-"""Orange and blue, which colour-blind people tell apart; every value has its sign beside it."""
-
-
-def signed(value: float) -> str:
-    """Write a number with its sign and two decimals.
-
-    >>> signed(0.314), signed(-1.2), signed(-0.001)
-    ('+0.31', '−1.20', '0.00')
-    """
-    text = f"{value:+.2f}".replace("-", "−")
-    return text[1:] if text[1:] == "0.00" else text
+__all__ = [
+    "LOWERS",
+    "RAISES",
+    "UNSURE",
+    "grey_terms",
+    "plot_terms",
+    "signed",
+    "terms_by_agreement",
+]
 
 
 def plot_terms(
@@ -38,37 +37,42 @@ def plot_terms(
     patient: str,
     ax: Any = None,
 ) -> Any:
-    """Draw the terms of a patient as bars; see `Explanation.plot_terms`."""
+    """Draw the terms of a patient as bars, largest first; those that do not reproduce grey.
+
+    Parameters
+    ----------
+    patient : str
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; on a new figure where not given, as of every figure here.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The data are `terms`.
+
+    Raises
+    ------
+    InputError
+        When the patient was not explained.
+    """
     row = explanation.explained.row(patient)
     terms, risk = explanation.terms.iloc[row], explanation.prediction.log_risk[row]
     own = terms.drop(CONSTANT)
     own = own.loc[own.abs().sort_values(ascending=False, kind="stable").index]
     grey = grey_terms(explanation)
-    if ax is None:
-        from matplotlib import pyplot
-
-        height = 1.5 + 0.4 * (len(own) + 2)
-        _, ax = pyplot.subplots(figsize=(6.4, height), layout="constrained")
-    rows = [*own.items(), ("average patient", terms[CONSTANT]), ("log-risk", risk)]
-    for y, (name, value) in enumerate(rows):
-        if y < len(own):
-            ax.barh(y, value, color=_colour(value, name in grey), height=0.62)
-        across = ax.get_yaxis_transform()
-        ax.text(1.02, y, signed(value), transform=across, va="center", color=INK)
-    names = [str(name).replace("*", " × ") for name, _ in rows]
-    ax.set_yticks(range(len(rows)), names)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    most = max(own.abs().max(), 0.05) if len(own) else 1.0
-    ax.set_xlim(-1.05 * most, 1.05 * most)
-    ax.axvline(0, color=INK, lw=0.8)
-    ax.axhline(len(own) - 0.5, color=RULE, lw=0.8)
-    ax.set_xlabel("change of the log-risk")
-    lines = [f"Patient {patient}", *_warnings(explanation, own.index)]
-    ax.set_title("\n".join(lines), loc="left", fontsize=10)
-    ax.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    return ax
+    bars = pd.DataFrame({"name": own.index, "value": own.to_numpy(float)})
+    bars["grey"] = bars["name"].isin(grey)
+    totals = pd.DataFrame(
+        {"name": ["average patient", "log-risk"], "value": [terms[CONSTANT], risk]},
+    )
+    table = pd.concat(
+        [bars.assign(total=False), totals.assign(total=True, grey=False)],
+        ignore_index=True,
+    )
+    table["name"] = table["name"].str.replace("*", " × ")
+    title = [f"Patient {patient}", *_warnings(explanation, own.index)]
+    ax = axes_of(ax, (6.4, 1.5 + 0.4 * len(table)))
+    return plot_contributions(ax, table, title=title)
 
 
 def _warnings(explanation: Explanation, terms: Iterable[str]) -> list[str]:
@@ -85,12 +89,6 @@ def _warnings(explanation: Explanation, terms: Iterable[str]) -> list[str]:
     if unknown:
         warnings.append(f"not known whether it reproduces: {', '.join(unknown)}")
     return warnings
-
-
-def _colour(value: float, grey: bool) -> str:
-    if grey:
-        return UNSURE
-    return RAISES if value > 0 else LOWERS
 
 
 def terms_by_agreement(explanation: Explanation) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from survfuse.figures.cohort_figures import (
     plot_times,
     times,
 )
+from survfuse.figures.contribution_figures import plot_contributions
 from survfuse.figures.curve_figures import (
     decision,
     plot_decision,
@@ -37,13 +38,13 @@ from survfuse.figures.interval_figures import (
     robustness,
     subgroups,
 )
-from survfuse.figures.learning_figure import learning_curve, plot_learning_curve
-from survfuse.figures.survival_figures import (
+from survfuse.figures.kaplan_meier_figure import (
     FEW_AT_RISK,
     plot_kaplan_meier,
-    plot_survival,
     risk_groups,
 )
+from survfuse.figures.learning_figure import learning_curve, plot_learning_curve
+from survfuse.figures.survival_figure import plot_survival
 from survfuse.figures.svg import COLOURS, STYLE_SHEET, draw, draw_both
 from survfuse.figures.weight_figures import plot_weights, weights
 
@@ -64,6 +65,7 @@ __all__ = [
     "listed_subgroups",
     "patterns",
     "plot_calibration",
+    "plot_contributions",
     "plot_decision",
     "plot_forest",
     "plot_grouped_calibration",

@@ -29,7 +29,7 @@ from survfuse.figures.svg import draw_both
 
 NULL_MODEL = "km"
 NAMES = {NULL_MODEL: "Kaplan–Meier, no variables"}
-TITLES = {"auc": "AUC at each time", "brier": "Brier score at each time"}
+TITLES = {"auc": "AUC over time", "brier": "Brier score over time"}
 BETTER = {"auc": "higher", "brier": "lower"}
 DASHED = Look(MUTED, "", (0, (2, 1.5)))
 REFERENCES = (NULL_MODEL, "treat all", "treat none")
@@ -106,7 +106,7 @@ def time_curves(
         legend_below(figure, panels[-1], 1 if narrow else None)
 
     alt = f"Performance over time in {unit}. " + "; ".join(
-        f"{TITLES[metric].removesuffix(' at each time')} of {worded(model, names)}: "
+        f"{TITLES[metric].removesuffix(' over time')} of {worded(model, names)}: "
         f"{_points(part, 'time')}"
         for metric in metrics
         for model, part in drawn[drawn["metric"] == metric].groupby("model", sort=False)

@@ -108,7 +108,7 @@ def _forest_rows(models: pd.DataFrame, names: Mapping[str, str] | None) -> Rows:
     table = models[models["metric"].isin([*CONCORDANCES])]
     roles = dict(zip(table["model"], table["role"], strict=True))
     places = {name: y for y, name in enumerate(roles)}
-    words = {name: worded(name, names, 36) for name in roles}
+    words = {name: worded(name, names, 44) for name in roles}
     rows = table.assign(
         y=table["model"].map(places),
         look=table["role"],

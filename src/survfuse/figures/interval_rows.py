@@ -27,8 +27,8 @@ from survfuse.figures.plotting import (
 )
 from survfuse.figures.svg import draw_both
 
-NARROW_TEXT = 21  # letters of a line of text beside or above a narrow panel
-NARROW_ROW = 0.34  # inches, where a text has two lines
+NARROW_TEXT = 24  # letters of a line of text beside or above a narrow panel
+NARROW_LINE = 0.17  # inches, of a line of such a text
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,8 @@ def draw_rows(
     alt = f"{intro}. {'; '.join(parts)}"
     above, height = spacing
     count = 1 + rows.lines[-1].y
-    broken = any(len(line.text) > NARROW_TEXT for line in rows.lines)
-    row_height = max(height, NARROW_ROW if broken else 0.0)
+    most = max(_broken(line.text, NARROW_TEXT).count("\n") for line in rows.lines)
+    row_height = max(height, NARROW_LINE * (1 + most))
     narrow = (NARROW, len(metrics) * (above + 0.2 + row_height * count))
     return draw_both(name, (WIDTH, above + height * count), narrow, paint, alt)
 
@@ -217,7 +217,10 @@ def with_values(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _broken(text: str, letters: int | None) -> str:
-    return text if letters is None else textwrap.fill(text, letters)
+    """A text in lines of so many letters, broken at spaces and underscores where there are any."""
+    if letters is None:
+        return text
+    return textwrap.fill(text.replace("_", "_ "), letters).replace("_ ", "_")
 
 
 def _plot_row(ax: Axes, row: dict[str, Any], scale: Scale) -> None:

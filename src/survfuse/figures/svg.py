@@ -145,6 +145,9 @@ def _inline(
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'style="[^"]*"', _with_variables, svg)
+    svg = re.sub(r' d="[^"]*"', _shortened, svg)
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
+    svg = re.sub(r"\n +", "\n", svg)
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
 
     def keep(match: re.Match[str]) -> str:
@@ -168,3 +171,8 @@ def _with_variables(style: re.Match[str]) -> str:
         return f"var(--fig-{name}, {match[0]})" if name else match[0]
 
     return re.sub(r"#[0-9a-f]{6}\b", variable, style[0])
+
+
+def _shortened(path: re.Match[str]) -> str:
+    """The data of a path in hundredths of a point."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path[0])

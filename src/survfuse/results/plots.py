@@ -288,12 +288,11 @@ def decision_horizon(table: pd.DataFrame, middle: float | None) -> float | None:
 def _need(table: pd.DataFrame, run: Result, name: str) -> None:
     """Refuse a table without a row that can be drawn, with the reason where it is known."""
     if table.empty:
-        why = run.prognosis.reasons.get(name)
-        raise NotComputableError(
-            why
-            or f"the table {name!r} of this run has no value to draw: runs of early versions and "
-            "models without survival curves have none; see the report for the reason"
+        unknown = (
+            f"table {name!r} of this run has no value to draw: runs of early versions and "
+            "models without survival curves have none; its report says why"
         )
+        raise NotComputableError(run.prognosis.reasons.get(name, unknown))
 
 
 def _need_one_of(what: str, given: object, offered: Iterable[object]) -> None:

@@ -1,0 +1,89 @@
+"""The figure of a prediction; what a prediction says is tested with the estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from figures.drawn import line, new_axes
+from survfuse._errors import InputError, NotComputableError
+from survfuse.prediction import AVERAGE, Prediction
+from survfuse.survival.calibration import fit_calibrator
+
+
+def prediction(kind: str = "breslow") -> Prediction:
+    rng = np.random.default_rng(3)
+    risk = rng.normal(size=80)
+    time = np.ceil(rng.exponential(30 / np.exp(risk)))
+    event = rng.random(80) < 0.7
+    calibrator = fit_calibrator(kind, time, event, risk)
+    ids = ("a", "b", "c")
+    log_risk = np.array([-0.5, 0.0, 1.5])
+    zero = np.zeros(3)
+    return Prediction(ids, log_risk, zero, zero.astype(int), "months", calibrator)
+
+
+def test_a_curve_is_drawn_beside_that_of_the_average_patient() -> None:
+    one = prediction()
+    ax = new_axes()
+    assert one.plot_survival("c", ax) is ax
+    steps = one.survival_steps("c")
+    x, y = line(ax, "c")
+    np.testing.assert_array_equal(x, steps["time"])
+    np.testing.assert_array_equal(y, steps["survival"])
+    np.testing.assert_allclose(y, one.survival(x)[2])
+    x, y = line(ax, AVERAGE)
+    center: Any = one.calibrator
+    np.testing.assert_allclose(y, one.calibrator.curves([center.center]).at(x)[0])
+
+
+def test_curves_go_from_1_to_the_end_of_follow_up() -> None:
+    one = prediction()
+    steps = one.survival_steps(["b", "a"])
+    assert list(dict.fromkeys(steps["patient_id"])) == ["b", "a"]
+    for _, own in steps.groupby("patient_id"):
+        assert own["time"].iloc[0] == 0
+        assert own["survival"].iloc[0] == 1
+        assert own["time"].iloc[-1] == one.curves.last
+        assert (np.diff(own["survival"]) <= 0).all()
+
+
+def test_a_population_that_is_given_is_drawn_instead() -> None:
+    curve = pd.DataFrame({"time": [0.0, 10.0], "survival": [1.0, 0.4]})
+    ax = prediction().plot_survival(
+        ["a", "b"], new_axes(), population=curve, population_name="training patients"
+    )
+    np.testing.assert_array_equal(line(ax, "training patients")[1], curve["survival"])
+    labels = [one.get_label() for one in ax.lines]
+    assert AVERAGE not in labels
+    assert {"a", "b"} <= set(labels)
+
+
+def test_the_bar_below_is_the_interval_of_times() -> None:
+    one = prediction()
+    low, high = one.time_interval(0.5)
+    ax = one.plot_survival("c", new_axes(), level=0.5)
+    (bar,) = [each for each in ax.lines if max(each.get_ydata()) < 0]
+    assert list(bar.get_xdata()) == [low[2], high[2]]
+
+
+@pytest.mark.parametrize("patients", ["x", ["a", "x"]])
+def test_unknown_patients_are_refused(patients: Any) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"patients: expected some of the 3 predicted \(a, b, c\), got x",
+    ):
+        prediction().plot_survival(patients)
+
+
+def test_nobody_is_refused() -> None:
+    with pytest.raises(InputError, match=r"got none"):
+        prediction().plot_survival([])
+
+
+def test_a_calibration_without_curves_has_nothing_to_draw() -> None:
+    with pytest.raises(NotComputableError, match=r"km_rank gives a time and no surviv"):
+        prediction("km_rank").plot_survival("a")
