@@ -79,3 +79,11 @@ def test_a_feature_without_variation_is_refused() -> None:
     x, time, event = simulated()
     with pytest.raises(NotComputableError, match="1 of 2 parameters do not vary"):
         hazard_ratios(x * [1, 0], time, event)
+
+
+def test_a_feature_that_another_nearly_determines_has_no_ratio() -> None:
+    x, time, event = simulated()
+    near = x[:, 0] + 1e-4 * np.random.default_rng(0).normal(size=len(x))
+    age, _, other = hazard_ratios(np.column_stack([x, near]), time, event)
+    assert age.value is None
+    assert "hardly determine" in other.note

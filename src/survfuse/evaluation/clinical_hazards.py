@@ -151,6 +151,8 @@ def _cells(
         return cells | {way: 1.0, f"{way}_note": "reference"}
     if estimate is None:
         return cells | {f"{way}_note": reason}
+    if estimate.value is None:
+        return cells | {f"{way}_note": f"not computable: {estimate.note}"}
     values = (estimate.value, estimate.low, estimate.high, estimate.note)
     return dict(zip((*cells, f"{way}_note"), values, strict=True))
 

@@ -14,6 +14,9 @@ FEWEST_EVENTS = 5
 """Events per parameter below which ratios are not given (Vittinghoff and McCulloch 2007, Am J
 Epidemiol 165:710: from 5 on, intervals cover nearly what they should)."""
 
+LARGEST = 50.0
+"""Logarithm of a hazard ratio, or of an end of its interval, beyond which nothing is estimated."""
+
 
 def hazard_ratios(
     x: npt.ArrayLike,
@@ -39,7 +42,8 @@ def hazard_ratios(
     Returns
     -------
     list of Estimate
-        One per feature; `value`, `low` and `high` are ratios, `se` that of the logarithm.
+        One per feature; `value`, `low` and `high` are ratios, `se` that of the logarithm. No value
+        where the interval is endless in practice, as of features that nearly determine each other.
 
     Raises
     ------
@@ -65,8 +69,12 @@ def hazard_ratios(
         raise NotComputableError(_reason(fit.note))
     basis, estimates = Basis(len(outcome), outcome.events), []
     for coef, se in zip(fit.coef.tolist(), fit.se.tolist(), strict=True):
-        ends = np.exp([coef, coef - Z * se, coef + Z * se]).tolist()
-        value, low, high = ends
+        if abs(coef) + Z * se > LARGEST:
+            estimates.append(
+                basis.missing(f"the data hardly determine it (error {se:.3g})")
+            )
+            continue
+        value, low, high = np.exp([coef, coef - Z * se, coef + Z * se]).tolist()
         estimates.append(basis.estimate(value, se, low, high))
     return estimates
 
