@@ -11,7 +11,7 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import LOSSES, add_performance, estimate, performance
 from report.reading import Page, read
-from survfuse.report.facts import availability, robustness
+from survfuse.report.section_facts import availability, robustness
 from survfuse.report.verdict import LOSS_METRICS, expectation_says, robustness_says
 from survfuse.results.run_tables import plain_records, tables
 
