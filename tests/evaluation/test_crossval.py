@@ -127,7 +127,9 @@ def test_every_file_of_a_run_is_there(result: Result) -> None:
     assert result.out is not None
     assert sorted(file.name for file in result.out.iterdir()) == [
         "cells",
+        "characteristics.csv",
         "checks.json",
+        "clinical_hazards.csv",
         "cohort.json",
         "comparators.csv",
         "config.yaml",
@@ -290,6 +292,7 @@ def test_the_cohort_is_described(result: Result) -> None:
         "patients",
         "events",
         "flow",
+        "labels",
         "modalities",
         "priors",
         "patterns",
@@ -548,6 +551,8 @@ def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(
         "metrics.json",
         "checks.json",
         "cohort.json",
+        "characteristics.csv",
+        "clinical_hazards.csv",
     ):
         assert (tmp_path / "stopped" / name).read_bytes() == (
             tmp_path / "straight" / name

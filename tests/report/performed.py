@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from report.described import characteristics, clinical_hazards
 from survfuse.explanations.agreement_tables import WHAT, sentence, status
 
 LOST = {"value": None, "se": None, "low": None, "high": None}
@@ -189,6 +190,8 @@ def performance(
             },
         ],
         "explanations": explanations(),
+        "characteristics": characteristics(),
+        "clinical_hazards": clinical_hazards(),
         "optimism": {
             "metric": "harrell_c",
             "honest": estimate(0.652, 0.027),
@@ -235,6 +238,7 @@ def performance(
                 },
                 "missing:25": {"uno_c": estimate(0.58, 0.05, n=88)},
             },
+            "characteristics": characteristics(),
             "availability": [
                 {
                     "modalities": list(names),

@@ -39,8 +39,10 @@ def test_the_sentence_says_what_not_to_read() -> None:
     )
     good = [row for row in explanations()["agreement"] if row["status"] != "grey"]
     assert facts(agreement=good)["says"].startswith(
-        "Nothing that is shown here would be other"
+        "Models of two halves of the patients explain alike what could be compared"
     )
+    unknown = [row for row in good if row["agreement"] is None]
+    assert "nothing in common" in facts(agreement=unknown)["says"]
 
 
 def test_it_is_said_where_agreement_was_not_measured() -> None:

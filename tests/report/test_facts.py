@@ -8,7 +8,7 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import LOST, add_performance, estimate
 from report.reading import read
-from survfuse.report.facts import external_scores, families, of_page
+from survfuse.report.facts import families, of_page
 from survfuse.report.names import DELTA
 from survfuse.report.report_tables import compute_tables
 from survfuse.report.wording import environment
@@ -43,22 +43,6 @@ def test_families_hold_every_metric_of_both_but_the_footnote(full_folder: Path) 
     assert len(keys) == len(set(keys))
     assert set(keys) == set(run.estimates[run.name]) - {"d_calibration", DELTA}
     assert groups[0][0] == "Ranking (discrimination)"
-
-
-def test_external_puts_model_and_baseline_first(make_run: Builder) -> None:
-    out = add_performance(make_run())
-
-    def add(told: dict[str, dict[str, dict[str, object]]]) -> None:
-        metrics = told["external"]["metrics"]
-        told["external"]["metrics"] = {
-            f"other {i}": {"uno_c": estimate(0.5)} for i in range(4)
-        } | metrics
-
-    edit(out / "performance.json", add)
-    found = external_scores(compute_tables(Result.read(out)))
-    assert found is not None
-    assert found["models"] == ["default:concat", "ridge:clinical", "other 0", "other 1"]
-    assert found["left"] == "Also scored, in report.json: other 2, other 3."
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -13,6 +13,7 @@ from report.reading import Page, read
 from survfuse._errors import InputError
 from survfuse.report.learning_section import learning_curve as grouped
 from survfuse.report.learning_section import learning_curve_says
+from survfuse.report.model_names import model_title
 from survfuse.results import Result
 from survfuse.results.run_tables import plain_records, tables
 
@@ -94,7 +95,7 @@ def test_the_section_shows_sentence_figure_and_table(full: Page) -> None:
     assert "With 120 training patients instead of 100" in section
     assert "not computable: 8 events" in section
     table = section[section.index("minus the size before") :]
-    assert table.index(MODEL) < table.index(CLINICAL)
+    assert table.index(model_title(MODEL)) < table.index(model_title(CLINICAL))
 
 
 def test_a_run_without_a_curve_says_how_to_get_one(make_run: Builder) -> None:

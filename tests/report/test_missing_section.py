@@ -11,7 +11,7 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import LOSSES, add_performance, estimate, performance
 from report.reading import Page, read
-from survfuse.report.facts import availability, robustness
+from survfuse.report.section_facts import availability, robustness
 from survfuse.report.verdict import LOSS_METRICS, expectation_says, robustness_says
 from survfuse.results.run_tables import plain_records, tables
 
@@ -156,7 +156,7 @@ def test_the_page_shows_each_pattern_and_each_loss(full: Page) -> None:
     assert "clinical + rna 18 12% 6 – not computable: too few patients" in full.text
     assert "rna alone 7 patients with nothing left 0.570" in full.text
     assert (
-        "Robustness to what is missing The same model ranked patients worse without clinical, with rna alone"
+        "What if something is missing? The same model ranked patients worse without clinical, with rna alone"
         in full.text
     )
     assert "ranked patients better without slides" in full.text

@@ -1,13 +1,33 @@
+"""The report in a browser: sizes, folding, accessibility, and what a phone shows."""
+
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browsing import DESKTOP, opened_browser, opened_page, overflow, violations
-from survfuse.report import write_report
+from browsing import (
+    DESKTOP,
+    PHONE,
+    height,
+    opened_browser,
+    opened_page,
+    overflow,
+    violations,
+)
+from report.reading import Page
+
+SMALLEST_TEXT = 11.0  # px, on a phone
+SIZES_OF_TEXT = """() => [...document.querySelectorAll("svg text")]
+  .filter(text => text.checkVisibility() && text.getBoundingClientRect().width)
+  .map(text => {
+    const svg = text.ownerSVGElement, box = svg.viewBox.baseVal;
+    const scale = svg.getBoundingClientRect().width / box.width;
+    return parseFloat(getComputedStyle(text).fontSize) * scale;
+  })"""
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +36,90 @@ def browser() -> Iterator[Any]:
         yield one
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP], ids=["desktop"])
-def test_the_report_is_accessible_and_fits(
+@pytest.fixture(scope="module")
+def address(full: Page, full_folder: Path) -> str:
+    assert full.text
+    return (full_folder / "report.html").as_uri()
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"),
+    [(DESKTOP, "light"), (PHONE, "dark")],
+    ids=["desktop", "phone"],
+)
+def test_the_report_is_accessible_and_short(
     browser: Any,
-    run_folder: Path,
+    address: str,
     viewport: dict[str, int],
+    scheme: str,
 ) -> None:
-    address = write_report(run_folder).as_uri()
-    with opened_page(browser, address, viewport=viewport) as page:
+    looks = {"viewport": viewport, "color_scheme": scheme}
+    with opened_page(browser, address, **looks) as page:
         assert violations(page) == []
         assert overflow(page) <= 0
+        assert height(page) <= 8000
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"),
+    [(DESKTOP, "dark"), (PHONE, "light")],
+    ids=["desktop", "phone"],
+)
+def test_unfolded_it_is_accessible_too(
+    browser: Any,
+    address: str,
+    viewport: dict[str, int],
+    scheme: str,
+) -> None:
+    looks = {"viewport": viewport, "color_scheme": scheme}
+    with opened_page(browser, address, **looks) as page:
+        folded = height(page)
+        page.check("#everything")
+        assert height(page) > 2 * folded
+        assert violations(page) == []
+        assert overflow(page) <= 0
+
+
+def test_the_first_screen_holds_the_summary(browser: Any, address: str) -> None:
+    with opened_page(browser, address) as page:
+        box = page.locator("#summary").bounding_box()
+        assert box["y"] + box["height"] <= DESKTOP["height"]
+
+
+def test_figures_are_legible_on_a_phone(browser: Any, address: str) -> None:
+    with opened_page(browser, address, viewport=PHONE) as page:
+        page.check("#everything")
+        sizes = page.evaluate(SIZES_OF_TEXT)
+        assert len(sizes) > 100
+        assert min(sizes) >= SMALLEST_TEXT
+
+
+def test_a_link_opens_what_it_leads_to(browser: Any, address: str) -> None:
+    with opened_page(browser, address) as page:
+        assert not page.locator("#term-concordance").is_visible()
+        page.locator("a.term[href='#term-concordance']").first.click()
+        assert page.locator("#term-concordance").is_visible()
+
+
+def test_the_contents_stay_in_sight(browser: Any, address: str) -> None:
+    with opened_page(browser, address) as page:
+        page.evaluate("window.scrollTo(0, 3000)")
+        assert page.locator(".side").bounding_box()["y"] >= 0
+    with opened_page(browser, address, viewport=PHONE) as page:
+        page.evaluate("window.scrollTo(0, 3000)")
+        page.locator(".contents summary").click()
+        page.locator(".contents a[href='#checks']").click()
+        assert page.locator("#checks").bounding_box()["y"] < PHONE["height"]
+
+
+def test_it_prints_on_few_pages_and_unfolded_on_more(
+    browser: Any, address: str
+) -> None:
+    def pages(page: Any) -> int:
+        written = page.pdf(format="A4", prefer_css_page_size=True)
+        return len(re.findall(rb"/Type\s*/Page\b", written))
+
+    with opened_page(browser, address) as page:
+        folded = pages(page)
+        page.check("#everything")
+        assert folded <= 6 < pages(page)

@@ -57,11 +57,13 @@ def test_what_a_run_did_not_record_is_said(make_run: Builder, null: bool) -> Non
     assert "Groups of patients at 36 months (3 years) instead" in text
 
 
-def test_the_increment_stands_right_after_the_headline(full: Page) -> None:
-    ids = [attributes["id"] for tag, attributes in full.tags if tag == "section"]
-    assert ids[:2] == ["headline", "increments"]
+def test_the_increment_stands_on_the_first_screen_and_in_its_table(full: Page) -> None:
+    first = full.text[: full.text.index("How do the risk groups fare?")]
+    assert "slides: +0.061 (0.022 to 0.100), ranked better with it" in first
+    assert "rna: +0.045 (0.002 to 0.088), not shown once all comparisons" in first
+    assert "does not prove that a modality adds nothing" in first
     assert (
-        "slides +0.061 0.022 to 0.100 −0.012 −0.022 to −0.002 0.002 0.008 ranked better with it network:"
+        "slides +0.061 0.022 to 0.100 −0.012 −0.022 to −0.002 0.002 0.008 ranked better with it network: "
         in full.text
     )
     assert "0.041 0.12 not shown once all comparisons are counted" in full.text
@@ -193,4 +195,5 @@ def test_a_run_without_baseline_and_with_long_names(make_run: Builder) -> None:
     out = add_performance(make_run(model="a network with a name " * 5, comparators={}))
     page = read(out)
     assert "Net benefit for the event" in page.text
-    assert "Clinical variables only" in page.text
+    assert "No clinical-only baseline was run" in page.text
+    assert "Clinical variables only" not in page.text

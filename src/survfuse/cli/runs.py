@@ -84,9 +84,9 @@ def crossval(
     """Cross-validate a model and its baselines on the same folds, and report.
 
     Writes predictions.csv, comparators.csv, metrics.json, performance.json, checks.json,
-    config.yaml, run.json and report.html; terms.csv and agreement.csv where they can be computed;
-    and learning_curve.csv where one is asked for. A killed run goes on where it was when called
-    again.
+    config.yaml, run.json and report.html; characteristics.csv and clinical_hazards.csv; terms.csv
+    and agreement.csv where they can be computed; and learning_curve.csv where one is asked for. A
+    killed run goes on where it was when called again.
     """
     from survfuse._places import refuse_held
     from survfuse.cli.output import print_problems

@@ -19,18 +19,21 @@ if TYPE_CHECKING:
     from survfuse.datasets.slide_folder import Planted
 
 _COLUMNS = {
-    "age": "{kind: numeric}",
-    "sex": "{kind: nominal}",
-    "smoking": "{kind: nominal}",
-    "tumor": "{kind: nominal}",
-    "stage": "{kind: ordinal, levels: [TaHG, T1HG, T2HG]}",
-    "substage": "{kind: nominal}",
-    "grade": "{kind: ordinal, levels: [G2, G3]}",
-    "reTUR": "{kind: nominal}",
-    "LVI": "{kind: nominal}",
-    "variant": "{kind: nominal}",
-    "EORTC": "{kind: ordinal, levels: [Intermediate risk, High risk, Highest risk]}",
-    "BRS": "{kind: nominal}",
+    "age": "{kind: numeric, label: Age (years)}",
+    "sex": "{kind: nominal, label: Sex, labels: {Male: men, Female: women}}",
+    "smoking": "{kind: nominal, label: Smokes}",
+    "tumor": "{kind: nominal, label: Tumour}",
+    "stage": "{kind: ordinal, levels: [TaHG, T1HG, T2HG], label: Stage}",
+    "substage": "{kind: nominal, label: Substage}",
+    "grade": "{kind: ordinal, levels: [G2, G3], label: Grade}",
+    "reTUR": "{kind: nominal, label: Second resection}",
+    "LVI": "{kind: nominal, label: Lymphovascular invasion}",
+    "variant": "{kind: nominal, label: Histology}",
+    "EORTC": (
+        "{kind: ordinal, levels: [Intermediate risk, High risk, Highest risk], "
+        "label: EORTC risk}"
+    ),
+    "BRS": "{kind: nominal, label: BCG response subtype}",
 }
 _LEAK = (
     "{kind: numeric, known: followup}   "

@@ -62,31 +62,43 @@ Endpoint = Literal["os", "rfs"]
 
 # Codes that mean "not known" are declared per column; all others are kept as published.
 _COLUMNS = {
-    "age_at_initial_diagnosis": "{kind: numeric}",
-    "sex": "{kind: nominal}   # 0 male, 1 female",
-    "smoking_status": '{kind: nominal, missing: ["3"]}   # label encoding puts empty cells last: 3',
-    "primarily_metastasis": "{kind: nominal}",
-    "primary_tumor_site": "{kind: nominal}",
-    "grading": "{kind: nominal}   # 0-2: G1-G3; 3: HPV-associated, not graded",
-    "hpv_association_p16": "{kind: nominal}   # 0 negative, 1 not tested, 2 positive",
-    "histologic_type": "{kind: nominal}",
+    "age_at_initial_diagnosis": "{kind: numeric, label: Age at diagnosis (years)}",
+    "sex": "{kind: nominal, label: Sex, labels: {0: men, 1: women}}",
+    "smoking_status": (
+        '{kind: nominal, label: Smoking, missing: ["3"]}'
+        "   # label encoding puts empty cells last: 3"
+    ),
+    "primarily_metastasis": "{kind: nominal, label: Metastasis at diagnosis}",
+    "primary_tumor_site": "{kind: nominal, label: Site of the tumour}",
+    "grading": (
+        "{kind: nominal, label: Grade, "
+        "labels: {0: G1, 1: G2, 2: G3, 3: not graded (HPV-associated)}}"
+    ),
+    "hpv_association_p16": (
+        "{kind: nominal, label: p16, labels: {0: negative, 1: not tested, 2: positive}}"
+    ),
+    "histologic_type": "{kind: nominal, label: Histologic type}",
     "pT_stage": (
-        '{kind: ordinal, levels: ["0", "2", "3", "4", "5", "6", "7", "8"], missing: ["1"]}'
+        '{kind: ordinal, levels: ["0", "2", "3", "4", "5", "6", "7", "8"], missing: ["1"], '
+        "label: pT}"
         "   # 0: in situ; 1: pTX"
     ),
     "pN_stage": (
-        '{kind: ordinal, levels: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], missing: ["0"]}'
+        '{kind: ordinal, levels: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], missing: ["0"], '
+        "label: pN}"
         "   # 0: NX (no count of nodes either); 1: pN0"
     ),
-    "number_of_positive_lymph_nodes": "{kind: numeric}",
-    "infiltration_depth_in_mm": "{kind: numeric}",
-    "perinodal_invasion": "{kind: nominal}",
-    "lymphovascular_invasion_L": "{kind: nominal}",
-    "vascular_invasion_V": "{kind: nominal}",
-    "perineural_invasion_Pn": "{kind: nominal}",
-    "carcinoma_in_situ": "{kind: nominal}",
-    "resection_status": "{kind: nominal}",
-    "resection_status_carcinoma_in_situ": "{kind: nominal}",
+    "number_of_positive_lymph_nodes": "{kind: numeric, label: Positive lymph nodes}",
+    "infiltration_depth_in_mm": "{kind: numeric, label: Depth of infiltration (mm)}",
+    "perinodal_invasion": "{kind: nominal, label: Perinodal invasion}",
+    "lymphovascular_invasion_L": "{kind: nominal, label: Lymphovascular invasion (L)}",
+    "vascular_invasion_V": "{kind: nominal, label: Vascular invasion (V)}",
+    "perineural_invasion_Pn": "{kind: nominal, label: Perineural invasion (Pn)}",
+    "carcinoma_in_situ": "{kind: nominal, label: Carcinoma in situ}",
+    "resection_status": "{kind: nominal, label: Resection margin}",
+    "resection_status_carcinoma_in_situ": (
+        "{kind: nominal, label: Resection margin (carcinoma in situ)}"
+    ),
 }
 
 _OUTCOMES = {

@@ -32,7 +32,9 @@ from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.candidates import Candidate, comparators, modalities_used
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
+from survfuse.evaluation.characteristics import characteristics
 from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_checks
+from survfuse.evaluation.clinical_hazards import clinical_hazards
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
@@ -248,6 +250,8 @@ def _result(
         "learning_curve": curve,
         "explanations": explained,
         **control_records,
+        "characteristics": characteristics(cohort),
+        "clinical_hazards": clinical_hazards(cohort),
         "external": external,
         "sizes": sizes(grid.summaries, names),
     }
@@ -563,6 +567,7 @@ def _external(
     record: Any = {
         "cohort": describe(test, plan.scale.horizons, plan.scale.tau),
         "metrics": metrics,
+        "characteristics": characteristics(test),
         "availability": by_pattern(name, grid.folds[name], patterns(test), plan.scale),
         "robustness": sweep,
     }

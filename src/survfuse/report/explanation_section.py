@@ -56,7 +56,12 @@ def uses(
     grey = [row["name"] for row in [*terms, *parts] if _is_grey(row["agreement"])]
     measured = record.get("agreement") is not None
     return {
-        "says": sentence("explanations", grey=grey, measured=measured),
+        "says": sentence(
+            "explanations",
+            grey=grey,
+            measured=measured,
+            compared=[row for row in compared if row["agreement"] is not None],
+        ),
         "terms": terms,
         "parts": parts,
         "measured": measured,

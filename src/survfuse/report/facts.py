@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from survfuse import figures
 from survfuse._errors import listed
+from survfuse.cohort.labels import Labels
 from survfuse.figures.formatting import count, duration
+from survfuse.report.characteristics_section import characteristics
 from survfuse.report.explanation_section import uses
+from survfuse.report.hazards_section import hazards
 from survfuse.report.learning_section import learning_curve
 from survfuse.report.names import D_CALIBRATION, DELTA, family_title, metric, order
 from survfuse.report.report_tables import CONCORDANCES, Tables
+from survfuse.report.section_facts import (
+    availability,
+    external_cohort,
+    external_scores,
+    robustness,
+)
 from survfuse.report.term_facts import of_terms
 from survfuse.report.verdict import (
-    LOSS_METRICS,
-    chance,
-    expectation_says,
+    calibrated,
     headline_metric,
     increments_say,
     predictions_sha256,
-    robustness_says,
     says,
     verdict,
 )
 from survfuse.report.wording import load, render
 from survfuse.results import Result
-from survfuse.results.run_tables import names_with_loss
+from survfuse.results.run_tables import plain_records
 
-MOST_MODELS = 4
+MOST_MODELS = 10
+PARTS = re.compile("permuted:|late:-|network:")
+"""Names of models that are parts or variants of others."""
 
 
 def facts(tables: Tables) -> dict[str, Any]:
@@ -50,6 +60,7 @@ def facts(tables: Tables) -> dict[str, Any]:
         "unit": run.unit,
         "tables": tables.records,
         "lookup": tables.estimate,
+        "labels": Labels.read(run.cohort.get("labels")),
         "model": model,
         "crossval": _section(run, "crossval"),
         "folds": int(run.predictions["fold"].nunique()),
@@ -64,7 +75,7 @@ def facts(tables: Tables) -> dict[str, Any]:
             12,
         ),
         "columns": list(run.predictions),
-        "external_cohort": _external_cohort(run),
+        "external_cohort": external_cohort(run),
         "measures": list(dict.fromkeys(map(family_title, keys))),
         "sha256": predictions_sha256(tables),
     }
@@ -113,8 +124,9 @@ def of_page(tables: Tables) -> dict[str, Any]:
     run, unit = tables.run, tables.run.unit
     key, values, texts = headline_metric(tables), facts(tables), load("method.yaml")
     performance: Mapping[str, Any] = run.performance
-    external, other = performance.get("external") or {}, _external_cohort(run)
+    external, other = performance.get("external") or {}, external_cohort(run)
     records = tables.records
+    labels = values["labels"]
     counted = ""
     tau, uno = run.cohort.get("tau"), tables.estimate(run.name, "uno_c")
     if tau is not None and uno and uno["events"] not in (None, run.cohort["events"]):
@@ -128,7 +140,9 @@ def of_page(tables: Tables) -> dict[str, Any]:
         "log_rank": tables.log_rank,
         "headline_key": key,
         "headline": metric(key, unit).title,
-        "verdict": " ".join(filter(None, (verdict(tables), chance(tables)))),
+        **main_models(tables),
+        "verdict": verdict(tables),
+        "calibrated": calibrated(tables),
         "counted": counted,
         "delta_key": DELTA,
         "has_delta": DELTA in set(tables["models"]["metric"]),
@@ -137,6 +151,17 @@ def of_page(tables: Tables) -> dict[str, Any]:
         "comparisons": compared(records["comparisons"], "than the reference"),
         "increments_say": increments_verdict(tables),
         **of_terms(tables),
+        "characteristics": characteristics(records["characteristics"], labels, unit),
+        "external_characteristics": characteristics(
+            records["external_characteristics"],
+            Labels.read(other.get("labels")),
+            unit,
+        ),
+        "hazards": hazards(
+            records["clinical_hazards"],
+            performance.get("clinical_hazards"),
+            labels,
+        ),
         "availability": availability(records["patterns"], records["availability"]),
         "robustness": robustness(records["robustness"], performance.get("robustness")),
         "uses": uses(
@@ -159,7 +184,7 @@ def of_page(tables: Tables) -> dict[str, Any]:
             external.get("robustness"),
         ),
         "decision_horizon": tables.decision_horizon,
-        "levels": len(tables["subgroups"].drop_duplicates(["group", "level"])),
+        **of_subgroups(tables),
         "pooled": f"{'First repeat, all' if values['repeats'] > 1 else 'All'} test folds pooled.",
         "method": titled(texts["method"], values),
         "limits": titled(texts["limits"], values),
@@ -167,6 +192,31 @@ def of_page(tables: Tables) -> dict[str, Any]:
         "notes": notes(run),
         "tripod": tripod_items(tables),
         "interval_text": str(performance.get("interval") or ""),
+    }
+
+
+def main_models(tables: Tables) -> dict[str, list[str]]:
+    """Models of the main table, and those of the folded one.
+
+    The main table has the model, the clinical baseline, the model without variables, every
+    modality alone and all of them in simple models; the others differ from these by a part.
+    """
+    names = list(dict.fromkeys(tables["models"]["model"]))
+    first = [name for name in names if not PARTS.match(name)][:MOST_MODELS]
+    return {
+        "models_first": first,
+        "models_further": [name for name in names if name not in first],
+    }
+
+
+def of_subgroups(tables: Tables) -> dict[str, Any]:
+    """Number of levels of subgroups, and those with too few events to be drawn."""
+    rows = tables["subgroups"]
+    own = rows[rows["model"] == tables.run.name]
+    return {
+        "levels": len(rows.drop_duplicates(["group", "level"])),
+        "fewest_events": figures.FEWEST_EVENTS,
+        "few_events": plain_records(figures.listed_subgroups(own)),
     }
 
 
@@ -202,105 +252,6 @@ def compared(
         brier["value"] = row["isbs"]
         entries.append({**row, "says": says(row, what), "brier": brier})
     return entries
-
-
-def availability(
-    patterns: Iterable[Mapping[str, Any]],
-    scores: Iterable[Mapping[str, Any]],
-) -> list[dict[str, Any]]:
-    """Availability patterns with the model's numbers within each.
-
-    Parameters
-    ----------
-    patterns : iterable of mapping
-        `modalities`, `patients` and further columns of the cohort.
-    scores : iterable of mapping
-        Rows of the table `availability`: `modalities`, `metric` and the estimate.
-
-    Returns
-    -------
-    list of mapping
-        The patterns, each with `uno_c` and `observed_expected`: an estimate, or None.
-    """
-    entries = {(tuple(row["modalities"]), row["metric"]): row for row in scores}
-    rows = []
-    for pattern in patterns:
-        row = dict(pattern)
-        for key in ("uno_c", "observed_expected"):
-            row[key] = entries.get((tuple(row["modalities"]), key))
-        rows.append(row)
-    return rows
-
-
-def robustness(
-    rows: Iterable[Mapping[str, Any]],
-    record: Mapping[str, Any] | None,
-) -> dict[str, Any] | None:
-    """Group the rows of the table `robustness` by loss.
-
-    Parameters
-    ----------
-    rows : iterable of mapping
-        `model`, `kind`, `what`, `nothing_left`, `metric` and the estimate.
-    record : mapping or None
-        As recorded: `left_out` are reasons.
-
-    Returns
-    -------
-    mapping or None
-        `says` and `expects` (sentences), `rows` (each with `kind`, `what`, `nothing_left` and
-        `cells` in the order of `LOSS_METRICS`) and `left_out`. None where nothing was recorded.
-    """
-    if not record:
-        return None
-    losses = []
-    for _, part in groupby(rows, lambda row: row["model"]):
-        cells = {row["metric"]: row for row in part}
-        first = next(iter(cells.values()))
-        place = {key: first[key] for key in ("kind", "what", "nothing_left")}
-        losses.append({**place, "cells": [cells.get(key) for key in LOSS_METRICS]})
-    return {
-        "says": robustness_says(losses),
-        "expects": expectation_says(losses),
-        "rows": losses,
-        "left_out": record.get("left_out") or (),
-    }
-
-
-def external_scores(tables: Tables) -> dict[str, Any] | None:
-    """Numbers of the other cohort, one row per metric with one cell per model.
-
-    Returns
-    -------
-    mapping or None
-        `cohort` as recorded, `models`, `rows` (key of the metric, cells) and `left`.
-    """
-    performance: Mapping[str, Any] = tables.run.performance
-    record = performance.get("external")
-    if not record:
-        return None
-    scores, hidden = tables["external"], names_with_loss(record)
-    scores = scores[~scores["model"].isin(hidden)]
-    first = {tables.run.name: 0, tables.baseline: 1}
-    models = sorted(dict.fromkeys(scores["model"]), key=lambda name: first.get(name, 2))
-    cells = {(row["model"], row["metric"]): row for row in tables.records["external"]}
-    rows = []
-    for key in sorted(set(scores["metric"]), key=order):
-        rows.append((key, [cells.get((name, key)) for name in models[:MOST_MODELS]]))
-    left = models[MOST_MODELS:]
-    return {
-        "cohort": _external_cohort(tables.run),
-        "models": models[:MOST_MODELS],
-        "rows": rows,
-        "left": f"Also scored, in report.json: {listed(left, len(left))}."
-        if left
-        else "",
-    }
-
-
-def _external_cohort(run: Result) -> dict[str, Any]:
-    performance: Mapping[str, Any] = run.performance
-    return (performance.get("external") or {}).get("cohort") or {}
 
 
 def _section(run: Result, name: str) -> Mapping[str, Any]:

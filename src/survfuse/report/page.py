@@ -13,10 +13,14 @@ from survfuse import figures
 from survfuse._errors import InputError
 from survfuse._places import disk_errors, try_file
 from survfuse._storage import read_json, write_json, write_text
+from survfuse.report.answers import answers
 from survfuse.report.drawing import draw_figures
-from survfuse.report.facts import increments_verdict, of_page, tripod_items
+from survfuse.report.facts import facts, increments_verdict, of_page, tripod_items
+from survfuse.report.glossary import entries, link_terms
+from survfuse.report.model_names import model_title
 from survfuse.report.names import metric
 from survfuse.report.report_tables import Tables, compute_tables
+from survfuse.report.summary import doubts, summary
 from survfuse.report.verdict import judge, tally, verdict
 from survfuse.report.wording import environment
 from survfuse.results import Result
@@ -125,6 +129,8 @@ def to_dict(
         "horizon": run.horizon,
         "decision_horizon": tables.decision_horizon,
         "interval": performance.get("interval"),
+        "model_titles": {name: model_title(name) for name in run.scored_models},
+        "summary": summary(tables, checks, facts(tables)),
         "verdict": verdict(tables),
         "increments_verdict": increments_verdict(tables),
         "robustness_left_out": (performance.get("robustness") or {}).get("left_out"),
@@ -157,13 +163,20 @@ def render(
     css = (files("survfuse.report") / "templates" / "report.css").read_text(
         encoding="utf-8",
     )
-    return page.get_template("report.html.j2").render(
+    shown = of_page(tables)
+    html = page.get_template("report.html.j2").render(
         checks=checks,
+        doubts=doubts(checks),
+        summary=summary(tables, checks, shown),
+        glossary=entries(),
         tally=tally(checks),
         svg={name: Markup(svg) for name, svg in draw_figures(tables).items()},
         most_patterns=figures.MOST_PATTERNS,
         most_levels=figures.MOST_LEVELS,
         css=Markup(css + figures.STYLE_SHEET),
         rule=RULE,
-        **of_page(tables),
+        **answers(tables, shown),
+        **shown,
     )
+    head, main, body = html.partition("<main>")
+    return head + main + link_terms(body)

@@ -60,6 +60,16 @@ def chance(tables: Tables) -> str:
     )
 
 
+def calibrated(tables: Tables) -> str:
+    """Whether predicted probabilities are shown to be off, and how sure that is."""
+    name = tables.run.name
+    return sentence(
+        "calibrated",
+        ratio=tables.estimate(name, "observed_expected"),
+        slope=tables.estimate(name, "calibration_slope"),
+    )
+
+
 def direction(row: Mapping[str, Any]) -> str:
     """Direction of a paired difference: "better", "worse", or empty where neither is certain.
 
@@ -256,6 +266,13 @@ def _groups_have_events(tables: Tables) -> OwnCheck:
     status = "ok" if (groups["events"] > 0).all() else "warning"
     groups_or_none = {"groups": tables.records["risk_groups"]}
     return "events", "not applicable" if groups.empty else status, groups_or_none
+
+
+def checks_say(checks: Sequence[CheckRecord]) -> str:
+    """How many of the checks that apply failed or warn."""
+    applied = [row for row in checks if row["status"] != "not applicable"]
+    held = [row for row in applied if row["status"] != "ok"]
+    return sentence("checks_say", held=len(held), applied=len(applied))
 
 
 def tally(checks: Sequence[Mapping[str, Any]]) -> str:

@@ -12,6 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from survfuse._errors import listed
 from survfuse._yaml import parse_yaml
 from survfuse.figures import formatting
+from survfuse.report.model_names import model_title
+from survfuse.survival.estimate import rounded
 
 NOT_RECORDED = "not recorded by this run"
 
@@ -52,12 +54,13 @@ def environment(*, autoescape: bool) -> Environment:
         "listed": listed,
         "pairs": pairs,
         "why": why,
+        "share": share,
+        "model": model_title,
     }
     jinja.globals |= {
         "interval": formatting.interval,
         "not_recorded": NOT_RECORDED,
         "sections": SECTIONS,
-        "section_number": {name: i for i, name in enumerate(SECTIONS, start=1)},
         "loss_groups": formatting.GROUPS_OF_LOSS,
     }
     jinja.tests |= {"known": formatting.known, "bounded": formatting.bounded}
@@ -85,6 +88,16 @@ def load_verdicts() -> Any:
 def pairs(values: Mapping[Any, Any] | None) -> str:
     """Write names and values: "splits 0, model 2021"."""
     return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
+
+
+def share(value: Any) -> str:
+    """Write a share of 0 to 1 as a percentage that rounding does not move onto 50%.
+
+    >>> share(0.7071), share(0.4988)
+    ('71%', '49.9%')
+    """
+    text = rounded(float(value), 2)
+    return f"{100 * float(text):.{len(text.partition('.')[2]) - 2}f}%"
 
 
 def why(note: Any) -> str:

@@ -23,6 +23,8 @@ FILES = (
     "learning_curve.csv",
     "terms.csv",
     "agreement.csv",
+    "characteristics.csv",
+    "clinical_hazards.csv",
     "metrics.json",
     "performance.json",
     "checks.json",

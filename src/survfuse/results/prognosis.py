@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse.figures.formatting import TimeAxis, duration
+from survfuse.results.risk_groups import HAZARD, MEDIAN, hazard_cells, median_cells
 from survfuse.survival.curves import KaplanMeierTable, kaplan_meier_table
 from survfuse.survival.groups import log_rank
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from survfuse.results.result import Result
 
 COLUMNS = {
-    "risk_groups": "group name patients events median survival low high note",
+    "risk_groups": " ".join(
+        ("group name patients events survival low high note", *MEDIAN, *HAZARD),
+    ),
     "risk_curves": "group time survival low high at_risk events censored",
     "at_risk": "group time at_risk",
     "calibration": "quintile patients events predicted observed low high note",
@@ -62,9 +65,11 @@ def compute(run: Result) -> Prognosis:
         )
     rows: dict[str, list[Any]] = {"risk_groups": [], "risk_curves": [], "at_risk": []}
     ticks = TimeAxis.of(float(frame["time"].max()), unit).ticks
+    hazards = hazard_cells(grouped)
     for group, part in grouped.groupby("risk_group"):
         number = int(str(group))
-        rows["risk_groups"].append(_risk_group(number, part, horizon, unit))
+        row = _risk_group(number, part, horizon, unit)
+        rows["risk_groups"].append(row | hazards[number])
         rows["risk_curves"] += _curve(number, part)
         rows["at_risk"] += [
             (number, tick, int((part["time"] >= tick).sum())) for tick in ticks
@@ -135,15 +140,13 @@ def _risk_group(
     horizon: float | None,
     unit: str,
 ) -> dict[str, Any]:
-    table = _kaplan_meier(part["time"], part["event"])
-    half = np.flatnonzero(np.asarray(table.survival) <= 0.5 + 1e-12)
     row: dict[str, Any] = {
         "group": group,
         "name": group_name(group),
         "patients": len(part),
         "events": int(part["event"].sum()),
-        "median": float(table.time[half[0]]) if half.size else math.nan,
         "note": "no horizon",
+        **median_cells(part),
     }
     if horizon is not None:
         row |= observed_at(part["time"], part["event"], horizon, unit)

@@ -262,6 +262,25 @@ class Result:
         rows = None if explained is None else explained.get("agreement")
         return None if rows is None else frame(TYPES["agreement"], rows)
 
+    @property
+    def characteristics(self) -> pd.DataFrame | None:
+        """Table 1 of the cohort; None where the run did not record it.
+
+        One :class:`survfuse.results.schema.CharacteristicRow` a row.
+        """
+        rows = self.performance.get("characteristics")
+        return None if rows is None else frame(TYPES["characteristics"], rows)
+
+    @property
+    def clinical_hazards(self) -> pd.DataFrame | None:
+        """Hazard ratios of the clinical columns; None without them, or of an older run.
+
+        One :class:`survfuse.results.schema.HazardRow` a row.
+        """
+        record = self.performance.get("clinical_hazards")
+        rows = None if record is None else record["rows"]
+        return None if rows is None else frame(TYPES["clinical_hazards"], rows)
+
     def metrics_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Metrics as `metrics.json` holds them."""
         return {
@@ -380,6 +399,8 @@ class Result:
             "learning_curve.csv": self.learning_curve,
             "terms.csv": self.terms,
             "agreement.csv": self.agreement,
+            "characteristics.csv": self.characteristics,
+            "clinical_hazards.csv": self.clinical_hazards,
             "config.yaml": to_yaml(self.config)
             if self.config
             else self.config_text or None,

@@ -26,6 +26,7 @@ LISTS = {
     "availability": "availability",
     "learning_curve": "learning_curve",
     "sizes": "sizes",
+    "characteristics": "characteristics",
 }
 _ESTIMATE = get_type_hints(schema.EstimateRecord)
 _ISBS = {"isbs": Number, "isbs_low": Number, "isbs_high": Number, "isbs_note": Text}
@@ -46,12 +47,15 @@ TYPES: dict[str, dict[str, Any]] = {
     "robustness": get_type_hints(schema.RobustnessRow),
     "learning_curve": get_type_hints(schema.LearningCurveRow),
     "sizes": get_type_hints(schema.SizeRow),
+    "characteristics": get_type_hints(schema.CharacteristicRow),
+    "clinical_hazards": get_type_hints(schema.HazardRow),
     "shares": get_type_hints(schema.ShareRow),
     "agreement": get_type_hints(schema.AgreementRow),
     "optimism": {"score": Text, "metric": Text, **_ESTIMATE},
     "seeds": {"metric": Text, "values": tuple, **_SEEDS, "note": Text},
     "permuted_outcome": {"metric": Text, **_ESTIMATE},
     "external": {"model": Text, "metric": Text, **_ESTIMATE},
+    "external_characteristics": get_type_hints(schema.CharacteristicRow),
     "external_availability": get_type_hints(schema.AvailabilityRow),
     "external_robustness": get_type_hints(schema.RobustnessRow),
 }
@@ -76,6 +80,8 @@ def tables(performance: Performance) -> dict[str, pd.DataFrame]:
     rows["permuted_outcome"] = _permuted(content.get("permuted_outcome"))
     explained = content.get("explanations") or {}
     rows |= {name: explained.get(name) for name in ("shares", "agreement")}
+    rows["clinical_hazards"] = (content.get("clinical_hazards") or {}).get("rows")
+    rows["external_characteristics"] = external.get("characteristics")
     rows["external_availability"] = external.get("availability")
     for prefix, source in (("", content), ("external_", external)):
         rows[f"{prefix}robustness"] = (source.get("robustness") or {}).get("rows")

@@ -249,6 +249,7 @@ class External(TypedDict):
 
     cohort: dict[str, Any] | None
     metrics: dict[str, dict[str, EstimateRecord]] | None
+    characteristics: NotRequired[list[CharacteristicRow] | None]
     availability: NotRequired[list[AvailabilityRow] | None]
     robustness: NotRequired[Robustness | None]
     calibration: NotRequired[list[CalibrationPoint] | None]
@@ -298,6 +299,74 @@ class Explanations(TypedDict):
     note: NotRequired[Text]
 
 
+class CharacteristicRow(TypedDict, total=False):
+    """A characteristic of the patients of a group: "all", "event" or "no event".
+
+    `kind` is "time" (observed time), "follow-up" (reverse Kaplan-Meier), "modality" (who has it),
+    "group" (such as a site), or that of the column: "numeric", "ordinal" or "nominal". `n` counts
+    the patients who have the `level`, or a known number; `share` is that of those whose value is
+    known. `summary` says what sums up a number ("mean" or "median"); rows with "missing" count
+    those whose value is not known, as a share of all.
+    """
+
+    modality: Text
+    column: Text
+    level: Text
+    kind: Text
+    summary: Text
+    group: Text
+    patients: Number
+    n: Number
+    share: Number
+    mean: Number
+    sd: Number
+    median: Number
+    low_quartile: Number
+    high_quartile: Number
+
+
+class HazardRow(TypedDict):
+    """Hazard ratio of a clinical column, by itself and beside the others, with 95 % intervals.
+
+    Of a number per `step` units, of an ordered category per level, of a category `level` against
+    `reference`; the reference has a row of its own, of ratio 1. `pooled` are rare levels that are
+    taken together. `patients` and `events` are those with a known value, or with the level.
+    """
+
+    modality: Text
+    column: Text
+    kind: Text
+    level: Text
+    reference: Text
+    step: Number
+    pooled: list[str] | None
+    patients: Number
+    events: Number
+    univariable: Number
+    univariable_low: Number
+    univariable_high: Number
+    univariable_note: Text
+    multivariable: Number
+    multivariable_low: Number
+    multivariable_high: Number
+    multivariable_note: Text
+
+
+class ClinicalHazards(TypedDict):
+    """Cox regression, without a penalty, of the clinical columns on the whole cohort.
+
+    `patients` and `events` are those who have the clinical table, of `cohort_patients`;
+    `parameters` are those of the fit with every column, and `note` says why there is no such fit.
+    """
+
+    rows: list[HazardRow] | None
+    parameters: Number
+    patients: Number
+    events: Number
+    cohort_patients: Number
+    note: Text
+
+
 class Performance(TypedDict, total=False):
     """``performance.json``: curves, comparisons and controls; None where a run has none."""
 
@@ -316,6 +385,8 @@ class Performance(TypedDict, total=False):
     seeds: Seeds | None
     permuted_outcome: PermutedOutcome | None
     explanations: Explanations | None
+    characteristics: list[CharacteristicRow] | None
+    clinical_hazards: ClinicalHazards | None
     external: External | None
     interval: str | None
 

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from report.conftest import Builder
+from report.reading import read
+from survfuse.report.answers import answers
+from survfuse.report.facts import main_models, of_page
+from survfuse.report.report_tables import compute_tables
+from survfuse.results import Result
+
+
+def said(out: Path) -> dict[str, str]:
+    tables = compute_tables(Result.read(out))
+    return answers(tables, of_page(tables))
+
+
+def test_each_sentence_says_what_its_section_shows(full_folder: Path) -> None:
+    told = said(full_folder)
+    assert told["groups_say"].startswith(
+        "Without the event at 36 months (3 years): 67%"
+    )
+    assert told["groups_say"].endswith("25% of the high risk group.")
+    assert told["cohort_says"].startswith("150 patients of riverside bladder were")
+    assert "12 of the files were left out" in told["cohort_says"]
+    assert "1 problem found in the input." in told["cohort_says"]
+    assert told["over_time_says"] == (
+        "By 36 months (3 years) the model's AUC is 0.72 (95% interval 0.64 to 0.80)."
+    )
+    assert "at 36 months (3 years)." in told["decision_says"]
+    assert "does not prove equal performance" in told["subgroups_say"]
+    assert "0.5 is chance" in told["safeguards_say"]
+    assert told["external_says"].startswith("There the model's Uno C is 0.61")
+
+
+def test_an_early_run_claims_nothing(make_run: Builder) -> None:
+    told = said(make_run(horizons=(), curves=False))
+    for name in ("groups_say", "over_time_says", "safeguards_say", "external_says"):
+        assert told[name] == "", name
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_parts_of_the_model_stand_in_the_folded_table(make_run: Builder) -> None:
+    names = ["km", "ridge:clinical", "late:-rna", "network:-rna", "late:all"]
+    out = make_run(comparators={**dict.fromkeys(names, 1.0), "permuted:rna": 2.0})
+    models = main_models(compute_tables(Result.read(out)))
+    first = ["default:concat", "ridge:clinical", "km", "late:all"]
+    assert models["models_first"] == first
+    further = {"late:-rna", "network:-rna", "permuted:rna"}
+    assert set(models["models_further"]) == further
+    text = read(out).text
+    assert text.index("late fusion of all") < text.index("Further models")
+    assert text.index("Further models") < text.index("late fusion without rna")
