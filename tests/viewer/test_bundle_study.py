@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import viewed
 from running import quick
 from survfuse.cohort import load_cohort
+from survfuse.estimator import SurvivalFusion
 from survfuse.explanations import explain
+from survfuse.report.patient_outlook import page_horizon
 from survfuse.viewer import bundle_study
 from survfuse.viewer.bundle_study import MOST_KEPT, BundleStudy
 
@@ -29,6 +32,18 @@ def test_the_table_is_the_prediction() -> None:
     assert set(column(study, "in_training")) == {"yes"}
     assert set(column(study, "drift")) == {None}  # trained on: not judged
     assert any("no members" in note for note in study.table.notes)
+
+
+def test_table_and_page_show_the_risk_at_the_same_time() -> None:
+    model = SurvivalFusion.load(viewed.bundle())
+    fitted = model.need_fitted()
+    for longest in (1200.0, 200.0):  # 1 and 3 years; none
+        summary = {**fitted.summary, "longest_time": longest}
+        model.fitted = replace(fitted, summary=summary)
+        study = BundleStudy(model, viewed.study().cohort, viewed.bundle())
+        at = page_horizon(study.explanation("001"))
+        titles = [one.title for one in study.table.columns]
+        assert f"Risk at {at:g} days" in titles
 
 
 def test_what_is_absent_is_noted() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
 from survfuse.decomposition import decompose
-from survfuse.evaluation.default_horizons import default_horizons
+from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation
 from survfuse.explanations.explained import FLAT, Explained, is_flat
 from survfuse.survival.argument_checks import as_numbers
@@ -90,10 +90,7 @@ def page_horizon(explanation: Explanation, horizon: float | None = None) -> floa
         if value.ndim or not (np.isfinite(value) and value > 0):
             raise InputError(f"horizon must be a finite number > 0, got {horizon!r}")
         return float(value)
-    summary = explanation.explained.fitted.summary
-    longest = float(summary.get("calibration_cohort", summary)["longest_time"])
-    offered = default_horizons(str(summary["unit"]), longest)
-    return offered[len(offered) // 2] if offered else longest
+    return main_horizon(explanation.explained.fitted.summary)
 
 
 def outlook(

@@ -18,7 +18,7 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import DriftReport
 from survfuse.decomposition.readings import CONSTANT
 from survfuse.estimator import SurvivalFusion
-from survfuse.evaluation.default_horizons import default_horizons
+from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation, explain
 from survfuse.explanations.explained import read
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
@@ -79,7 +79,7 @@ class BundleStudy(Study):
         self._notes: dict[str, list[str]] = {}
         for patient, text in prediction.notes:
             self._notes.setdefault(patient, []).append(text)
-        horizon = _horizon(model)
+        horizon = main_horizon(model.need_fitted().summary)  # as the page about a patient
         spread = _disagreement(model, cohort, self._whole)
         table = _table(cohort, prediction, spread, horizon)
         super().__init__(cohort, source, table)
@@ -185,24 +185,16 @@ def _explained(
         return None, str(error)
 
 
-def _horizon(model: SurvivalFusion) -> float | None:
-    """Middle one of the times at which `predict` gives survival by default."""
-    summary = model.need_fitted().summary
-    longest = summary.get("calibration_cohort", summary)["longest_time"]
-    times = default_horizons(summary["unit"], longest)
-    return times[(len(times) - 1) // 2] if times else None
-
-
 def _table(
     cohort: Cohort,
     prediction: Prediction,
     spread: FloatArray | None,
-    horizon: float | None,
+    horizon: float,
 ) -> PatientTable:
     """The table of a prediction."""
     ids, unit = prediction.patient_id, prediction.unit
     columns, notes = [patients_of(ids)], []
-    if horizon is not None and prediction.calibrator.has_curves:
+    if prediction.calibrator.has_curves:
         risk = 1 - prediction.survival([horizon])[:, 0]
         title = f"Risk at {horizon:g} {unit}"
         says = "predicted share of such patients with the event by then"
