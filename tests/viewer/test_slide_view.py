@@ -14,7 +14,6 @@ from survfuse.viewer.slide_view import (
     palettes,
     picture_around,
     picture_of,
-    score_bytes,
     slide_record,
     tile_numbers,
     tile_record,
@@ -46,17 +45,6 @@ def test_numbers_of_tiles_are_where_they_lie() -> None:
     places = TilePlaces(np.array([[100.0, 0.0], [0.0, 100.0], [0.0, 0.0]]), 100.0)
     one = SlideMap("p", "slides", "s", places, {})
     np.testing.assert_array_equal(tile_numbers(one), [[2, 0], [1, -1]])
-
-
-def test_scores_are_little_endian_and_nan_where_no_tile_lies(one: SlideMap) -> None:
-    kept = np.arange(one.tiles) != 5
-    places = TilePlaces(one.places.corners[kept], one.places.side)
-    score = one.scores["contribution"]
-    scores = {"contribution": replace(score, values=score.values[kept])}
-    values = np.frombuffer(
-        score_bytes(replace(one, places=places, scores=scores), "contribution"), "<f4"
-    )
-    assert np.flatnonzero(np.isnan(values)).tolist() == [5]
 
 
 def test_listed_tiles_are_the_highest_and_the_lowest(one: SlideMap) -> None:

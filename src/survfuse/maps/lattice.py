@@ -126,5 +126,7 @@ def _step(
     nearly = np.searchsorted(distances, 1.05 * distances, side="right")
     common = nearly - np.arange(len(distances)) >= LEAST_COMMON * len(distances)
     first = common.argmax()
-    step = float(distances[first : nearly[first]].mean())  # of whole px: 443 and 444 of 443.9
+    step = float(
+        distances[first : nearly[first]].mean()
+    )  # of whole px: 443 and 444 of 443.9
     return side if step > SPARSE * side else step

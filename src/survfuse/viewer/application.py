@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from survfuse._errors import InputError, SlideError, SurvfuseError
 from survfuse._storage import file_stamp
 from survfuse.maps import SlideMap
+from survfuse.maps.pixels import float32_bytes
 from survfuse.viewer import security
 from survfuse.viewer.open_slides import OpenSlides
 from survfuse.viewer.slide_view import (
@@ -21,7 +22,6 @@ from survfuse.viewer.slide_view import (
     number_bytes,
     picture_around,
     picture_of,
-    score_bytes,
     slide_record,
 )
 from survfuse.viewer.study import Study
@@ -108,7 +108,7 @@ class _Handlers:
     def score(self, patient: Id, modality: Id, slide: Id, name: Id) -> Response:
         """A score, Float32."""
         one = self._needed_map(patient, modality, slide)
-        return Response(score_bytes(one, name), media_type=BINARY)
+        return Response(float32_bytes(one, name), media_type=BINARY)
 
     def numbers(self, patient: Id, modality: Id, slide: Id) -> Response:
         """Numbers of tiles, Int32."""

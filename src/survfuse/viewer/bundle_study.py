@@ -79,7 +79,9 @@ class BundleStudy(Study):
         self._notes: dict[str, list[str]] = {}
         for patient, text in prediction.notes:
             self._notes.setdefault(patient, []).append(text)
-        horizon = main_horizon(model.need_fitted().summary)  # as the page about a patient
+        horizon = main_horizon(
+            model.need_fitted().summary
+        )  # as the page about a patient
         spread = _disagreement(model, cohort, self._whole)
         table = _table(cohort, prediction, spread, horizon)
         super().__init__(cohort, source, table)

@@ -13,6 +13,7 @@ from typing import Any
 
 from survfuse._storage import to_json, write_text
 from survfuse.maps import SlideMap
+from survfuse.maps.pixels import float32_bytes
 from survfuse.viewer.deep_zoom import DeepZoom
 from survfuse.viewer.open_slides import OpenSlides
 from survfuse.viewer.slide_view import (
@@ -20,7 +21,6 @@ from survfuse.viewer.slide_view import (
     number_bytes,
     picture_around,
     picture_of,
-    score_bytes,
     slide_record,
 )
 from survfuse.viewer.study import PatientSlide, Study
@@ -174,7 +174,7 @@ def _slide(
     )
     if one is not None and one.scores:
         for name in one.scores:
-            entry["scores"][name] = _text(score_bytes(one, name))
+            entry["scores"][name] = _text(float32_bytes(one, name))
         entry["numbers"] = _text(number_bytes(one))
         entry |= _of_listed(study, patient, slide, one, slides, record["listed"])
     return entry | {"record": record}

@@ -79,11 +79,6 @@ def picture_around(one: SlideMap) -> Picture:
     return Picture(max(width, 1), max(height, 1), left, top, tile=side)
 
 
-def score_bytes(one: SlideMap, name: str) -> bytes:
-    """A score as an image: little-endian Float32, row by row, NaN where no tile lies."""
-    return one.image_of(name).astype("<f4").tobytes()
-
-
 def tile_numbers(one: SlideMap) -> IntArray:
     """Number of the tile of each pixel of the map, (rows, columns); −1 where none lies."""
     lattice = one.lattice
