@@ -10,7 +10,7 @@ import viewed
 from running import quick
 from survfuse.cohort import load_cohort
 from survfuse.estimator import SurvivalFusion
-from survfuse.explanations import explain
+from survfuse.explanations import Explanation, explain
 from survfuse.report.patient_outlook import page_horizon
 from survfuse.viewer import bundle_study
 from survfuse.viewer.bundle_study import MOST_KEPT, BundleStudy
@@ -129,7 +129,7 @@ def test_models_that_cannot_be_explained_still_predict() -> None:
     assert "nothing to explain" in study.terms("001")["why"]
     maps, why = study.maps("001", "slides")
     assert not maps
-    assert "nothing to explain" in why
+    assert "nothing to explain" in why[""]
 
 
 def test_maps_are_kept_for_few_patients() -> None:
@@ -145,3 +145,23 @@ def test_the_whole_page_names_the_bundle() -> None:
     html = viewed.study().page("002")
     assert html.startswith("<!DOCTYPE html>")
     assert "<script" not in html
+
+
+def test_a_slide_without_places_says_so_and_the_others_have_maps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = Explanation.slide_maps
+
+    def partly(self: Explanation, *names: str, failed: dict[str, str]) -> Any:
+        maps = usual(self, *names, failed=failed)
+        failed[viewed.FIRST] = "nobody knows where its tiles lie"
+        return {viewed.SECOND: maps[viewed.SECOND]}
+
+    monkeypatch.setattr(Explanation, "slide_maps", partly)
+    study = BundleStudy(viewed.model(), viewed.study().cohort, viewed.bundle())
+    slides = {slide.slide_id: slide for slide in study.slides("001")}
+    one, why = study.map_of("001", slides[viewed.FIRST])
+    assert (one, why) == (None, "nobody knows where its tiles lie")
+    one, why = study.map_of("001", slides[viewed.SECOND])
+    assert one is not None
+    assert why == ""

@@ -50,7 +50,7 @@ def test_terms_are_those_of_the_run_and_maps_need_a_bundle(study: RunStudy) -> N
         assert row["value"] == pytest.approx(own[row["name"]])
     maps, why = study.maps("001", "slides")
     assert not maps
-    assert "need a bundle" in why
+    assert "need a bundle" in why[""]
     assert [slide.image is not None for slide in study.slides("001")] == [True, True]
     with pytest.raises(InputError, match="needs a bundle"):
         study.page("001")

@@ -77,10 +77,7 @@ def _maps_of_pairs(
     modality: str,
 ) -> list[dict[str, Any]]:
     """Maps of the interactions of a bag whose main effect the model leaves out."""
-    try:
-        maps = explanation.slide_maps(patient, modality)
-    except SurvfuseError:  # nobody knows where its tiles lie
-        return []
+    maps = explanation.slide_maps(patient, modality, failed={})
     largest = sorted(maps.values(), key=lambda one: -one.tiles)[:MOST_SLIDES]
     return [_map(one, next(iter(one.scores))) for one in largest if one.scores]
 
@@ -134,14 +131,17 @@ def _maps(
     shown: Sequence[str],
     pictures: bool,
 ) -> tuple[list[dict[str, Any]], str]:
-    """Maps of some slides as pictures, or why there is none."""
+    """Maps of some slides as pictures, and why others have none."""
     if not pictures:
         return [], LEFT_OUT
-    try:
-        maps = explanation.slide_maps(patient, modality)
-        return [_map(maps[slide_id], "tile_risk") for slide_id in shown], ""
-    except SurvfuseError as error:
-        return [], str(error).removeprefix(f"{modality}: ")
+    failed: dict[str, str] = {}
+    maps = explanation.slide_maps(patient, modality, failed=failed)
+    drawn = [
+        _map(maps[slide_id], "tile_risk") for slide_id in shown if slide_id in maps
+    ]
+    return drawn, "; ".join(
+        failed[slide_id] for slide_id in shown if slide_id in failed
+    )
 
 
 def _map(slide_map: SlideMap, name: str) -> dict[str, Any]:

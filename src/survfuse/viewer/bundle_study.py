@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +21,6 @@ from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation, explain
 from survfuse.explanations.explained import read
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
-from survfuse.maps import SlideMap
 from survfuse.prediction import Prediction
 from survfuse.report.patient_page import patient_page
 from survfuse.viewer.neighbours import nearest_in_cluster
@@ -34,7 +32,7 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import SlideKey, Study, term_rows
+from survfuse.viewer.study import EVERY_SLIDE, Maps, SlideKey, Study, term_rows
 
 MOST_KEPT = 8
 """Patients whose maps are kept."""
@@ -135,24 +133,24 @@ class BundleStudy(Study):
             )
         return {"rows": rows, "why": "", "excluded": left_out}
 
-    def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
+    def maps(self, patient: str, modality: str) -> Maps:
         """Maps of the slides of a patient; see `Study.maps`."""
         key = patient, modality
         with self._lock:
             if key not in self._maps:
+                failed: dict[str, str] = {}
                 try:
-                    maps = self.explanation(patient).slide_maps(patient, modality)
-                    self._maps[key] = maps, ""
+                    explanation = self.explanation(patient)
+                    maps = explanation.slide_maps(patient, modality, failed=failed)
                 except (InputError, ConfigError) as error:
-                    self._maps[key] = {}, str(error)
-            maps_and_why: tuple[Mapping[str, SlideMap], str] = _latest(self._maps, key)
-            return maps_and_why
+                    maps, failed = {}, {EVERY_SLIDE: str(error)}
+                self._maps[key] = maps, failed
+            maps_and_reasons: Maps = _latest(self._maps, key)
+            return maps_and_reasons
 
     def neighbours(self, patient: str, key: SlideKey, tile: int) -> dict[str, Any]:
         """Tiles of the patient nearest to one among those of its cluster; see `Study`."""
-        maps, why = self.maps(patient, key[0])
-        if key[1] not in maps:
-            return {"tiles": [], "why": why or "there is no map of the slide"}
+        maps, _ = self.maps(patient, key[0])
         with self._lock:
             explained = self.explanation(patient).explained
             return nearest_in_cluster(explained, maps, key[1], tile)

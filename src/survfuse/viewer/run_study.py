@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +11,6 @@ import pandas as pd
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.decomposition.readings import CONSTANT
-from survfuse.maps import SlideMap
 from survfuse.results import Result
 from survfuse.viewer.patient_table import (
     Column,
@@ -22,7 +20,7 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import Study, term_rows
+from survfuse.viewer.study import EVERY_SLIDE, Maps, Study, term_rows
 
 NO_MAPS = (
     "maps of slides need a bundle: this is a run of cross-validation, which keeps no model; train "
@@ -62,9 +60,9 @@ class RunStudy(Study):
         says = dict.fromkeys(map(str, own), "out of fold, mean over repeats")
         return {"rows": term_rows(own, (), says, self.labels), "why": ""}
 
-    def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
+    def maps(self, patient: str, modality: str) -> Maps:
         """No maps, and why; see `Study.maps`."""
-        return {}, NO_MAPS
+        return {}, {EVERY_SLIDE: NO_MAPS}
 
 
 def _table(result: Result, cohort: Cohort) -> PatientTable:

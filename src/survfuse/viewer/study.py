@@ -21,6 +21,10 @@ from survfuse.viewer.slide_view import palettes
 
 SlideKey = tuple[str, str]
 """Modality and slide."""
+EVERY_SLIDE = ""
+"""In the place of a slide: what holds of all of them."""
+Maps = tuple[Mapping[str, SlideMap], Mapping[str, str]]
+"""Maps by slide, and by slide the reason why it has none."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,11 @@ class Study(ABC):
         slide: PatientSlide,
     ) -> tuple[SlideMap | None, str]:
         """The map of a slide, and why there is none or nothing on it."""
-        maps, why = self.maps(patient, slide.modality)
+        maps, reasons = self.maps(patient, slide.modality)
         one = maps.get(slide.slide_id)
-        return one, why if one is None else one.why_blank
+        if one is not None:
+            return one, one.why_blank
+        return None, reasons.get(slide.slide_id) or reasons.get(EVERY_SLIDE, "")
 
     def record_of(self, patient: str) -> dict[str, Any]:
         """One patient as JSON: facts, terms, slides.
@@ -177,8 +183,8 @@ class Study(ABC):
         """Terms of the log-risk of a patient as JSON: `rows` of name, value, grey; `why`."""
 
     @abstractmethod
-    def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
-        """Maps of the slides of a patient, by slide, and why there are none."""
+    def maps(self, patient: str, modality: str) -> Maps:
+        """Maps of the slides of a patient, and why others have none."""
 
     def neighbours(self, patient: str, key: SlideKey, tile: int) -> dict[str, Any]:
         """Tiles of the patient nearest to one among those of its cluster, as JSON."""
