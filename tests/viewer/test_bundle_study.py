@@ -59,6 +59,10 @@ def test_terms_of_a_patient_are_sorted_and_named() -> None:
     rows = study.terms("003")["rows"]
     values = {row["name"]: row["value"] for row in rows}
     assert values == pytest.approx(terms.drop("constant").to_dict())
+    whole = study.terms("003")
+    assert whole["constant"] == terms["constant"]
+    facts = {fact["title"]: fact["value"] for fact in study.table.facts("003")}
+    assert whole["total"] == pytest.approx(facts["Log-risk"], rel=1e-4)
     sizes = [abs(row["value"]) for row in rows]
     assert sizes == sorted(sizes, reverse=True)
     assert {row["says"] for row in rows} == {"agreement not measured"}

@@ -126,7 +126,7 @@ def test_the_table_loads_sorts_filters_and_links(browser: Any, address: str) -> 
         page.get_by_role("link", name="002").press("Enter")
         page.wait_for_selector("#why:not([hidden])")
         assert page.locator("#why").inner_text() == "This patient has no slides."
-        assert page.locator("#terms tbody tr").count() == 3
+        assert page.locator("#terms tbody tr").count() == 3 + 2
         assert page.title() == "Patient 002 – survfuse viewer"
 
 

@@ -129,7 +129,7 @@ class _Handlers:
         x, y = one.places.corners[tile].tolist()
         with self.slides.reading(path) as zoom:
             content = zoom.thumbnail(x, y, one.side, THUMBNAIL_PX)
-        return Response(content, media_type="image/jpeg", headers=KEPT)
+        return Response(content, media_type="image/jpeg")  # its number is the map's
 
     def page(self, patient: Id) -> Response:
         """The whole page about a patient."""

@@ -15,7 +15,6 @@ from survfuse._storage import sha256_file
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import DriftReport
-from survfuse.decomposition.readings import CONSTANT
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation, explain
@@ -32,7 +31,7 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import EVERY_SLIDE, Maps, SlideKey, Study, term_rows
+from survfuse.viewer.study import EVERY_SLIDE, Maps, SlideKey, Study, described_terms
 
 MOST_KEPT = 8
 """Patients whose maps are kept."""
@@ -121,17 +120,17 @@ class BundleStudy(Study):
                 explanation = self.explanation(patient)
             except (InputError, ConfigError) as error:
                 return {"rows": [], "why": str(error)}
-            own = explanation.terms.loc[patient].drop(CONSTANT)
+            own = explanation.terms.loc[patient].to_dict()
             grey, judged = grey_terms(explanation), terms_by_agreement(explanation)
             excluded = explanation.excluded
         says = {name: row["says"] for name, row in judged.items() if row.get("says")}
-        rows = term_rows(own.to_dict(), grey, says, self.labels)
         left_out = []
         for term, reason in zip(excluded["term"], excluded["reason"], strict=True):
             left_out.append(
                 {"term": self.labels.term(str(term)), "reason": str(reason)}
             )
-        return {"rows": rows, "why": "", "excluded": left_out}
+        about = described_terms(own, grey, says, self.labels)
+        return about | {"excluded": left_out}
 
     def maps(self, patient: str, modality: str) -> Maps:
         """Maps of the slides of a patient; see `Study.maps`."""

@@ -14,6 +14,7 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.labels import Labels
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import SlideImage
+from survfuse.decomposition.readings import CONSTANT
 from survfuse.explanations.tile_gallery import images_of_bag
 from survfuse.maps import SlideMap
 from survfuse.viewer.patient_table import PATIENT, PatientTable
@@ -180,7 +181,7 @@ class Study(ABC):
 
     @abstractmethod
     def terms(self, patient: str) -> dict[str, Any]:
-        """Terms of the log-risk of a patient as JSON: `rows` of name, value, grey; `why`."""
+        """Terms of the log-risk of a patient, as `described_terms`; or no `rows`, and `why`."""
 
     @abstractmethod
     def maps(self, patient: str, modality: str) -> Maps:
@@ -218,17 +219,18 @@ class Study(ABC):
         return images
 
 
-def term_rows(
+def described_terms(
     values: Mapping[Any, Any],
     grey: Collection[str],
     says: Mapping[str, str],
     labels: Labels,
-) -> list[dict[str, Any]]:
-    """Terms of a log-risk as JSON, the largest first.
+) -> dict[str, Any]:
+    """Terms of a log-risk as JSON, the largest first; with `constant` they add up to `total`.
 
     Parameters
     ----------
     values : mapping of term to float
+        With the constant, which the training patients have on average.
     grey : collection of str
         Terms that do not reproduce.
     says : mapping of term to str
@@ -236,8 +238,9 @@ def term_rows(
     labels : Labels
         Of the cohort file.
     """
-    rows = []
-    for name, value in sorted(values.items(), key=lambda item: -abs(item[1])):
+    rows, constant = [], float(values[CONSTANT])
+    terms = {name: value for name, value in values.items() if name != CONSTANT}
+    for name, value in sorted(terms.items(), key=lambda item: -abs(item[1])):
         rows.append(
             {
                 "name": labels.term(str(name)),
@@ -246,4 +249,5 @@ def term_rows(
                 "says": says.get(str(name), "agreement not measured"),
             },
         )
-    return rows
+    total = float(sum(values.values()))
+    return {"rows": rows, "constant": constant, "total": total, "why": ""}

@@ -126,6 +126,7 @@ export class PatientPage {
   }
 
   pictureOf(slide, one) {
+    if (slideKey(slide) === slideKey(this.slide) && !this.record.version) return null; // it cannot be read
     const known = this.slides.find((own) => slideKey(own) === slideKey(slide));
     return known && known.picture ? this.source.thumbnail(slide, this.record, one.tile) : null;
   }
