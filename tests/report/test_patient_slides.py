@@ -128,3 +128,26 @@ def test_tiles_of_unknown_places_say_so() -> None:
     assert "it is not known where its tiles lie" in bag["why_no_map"]
     assert "it is not known where its tiles lie" in bag["why_no_pictures"]
     assert not any(row["picture"] for row in bag["clusters"])
+
+
+def test_a_map_that_does_not_reproduce_says_so_and_names_no_direction(
+    explanation: Explanation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = explanation.patients[0]
+    assert "lower higher" in plain(patient_page(explanation, patient))
+    whole = Explanation.slide_maps
+
+    def grey(self: Explanation, *names: str, **how: Any) -> dict[str, object]:
+        maps = {}
+        for slide, one in whole(self, *names, **how).items():
+            scores = {
+                key: replace(score, grey=True) for key, score in one.scores.items()
+            }
+            maps[slide] = replace(one, scores=scores)
+        return maps
+
+    monkeypatch.setattr(Explanation, "slide_maps", grey)
+    text = plain(patient_page(explanation, patient))
+    assert "Tile risk does not reproduce , slide" in text
+    assert "lower higher" not in text

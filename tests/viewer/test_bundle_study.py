@@ -11,6 +11,7 @@ from running import quick
 from survfuse.cohort import load_cohort
 from survfuse.estimator import SurvivalFusion
 from survfuse.explanations import Explanation, explain
+from survfuse.explanations.explained import FLAT
 from survfuse.report.patient_outlook import page_horizon
 from survfuse.viewer import bundle_study
 from survfuse.viewer.bundle_study import MOST_KEPT, BundleStudy
@@ -169,3 +170,13 @@ def test_a_slide_without_places_says_so_and_the_others_have_maps(
     one, why = study.map_of("001", slides[viewed.SECOND])
     assert one is not None
     assert why == ""
+
+
+def test_a_model_that_orders_nobody_has_no_risk_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "high risk" in column(viewed.study(), "risk_group")
+    monkeypatch.setattr(bundle_study, "is_flat", lambda fitted: True)
+    study = BundleStudy(viewed.model(), viewed.study().cohort, viewed.bundle())
+    assert "risk_group" not in [one.key for one in study.table.columns]
+    assert FLAT in study.table.notes

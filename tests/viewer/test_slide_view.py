@@ -7,7 +7,7 @@ import pytest
 
 import viewed
 from survfuse._errors import InputError
-from survfuse.maps import SlideMap, TilePlaces
+from survfuse.maps import Score, SlideMap, TilePlaces
 from survfuse.viewer.deep_zoom import Picture
 from survfuse.viewer.slide_view import (
     listed_tiles,
@@ -73,7 +73,7 @@ def test_a_tile_has_its_scores_and_place(one: SlideMap) -> None:
 def test_a_record_without_a_map() -> None:
     record = slide_record(None, None, why_no_map="there is none")
     assert record == {
-        "map": None, "listed": [], "picture": None, "why_no_map": "there is none",
+        "map": None, "listed_by": "", "listed": [], "picture": None, "why_no_map": "there is none",
     }  # fmt: skip
 
 
@@ -83,3 +83,14 @@ def test_every_kind_of_score_has_two_palettes_of_rgb() -> None:
     for kind in ("diverging", "sequential", "categories"):
         for stops in offered[kind].values():
             assert all(len(rgb) == 3 and max(rgb) <= 255 for rgb in stops)
+
+
+def test_of_an_interaction_alone_its_contributions_are_listed(one: SlideMap) -> None:
+    values = np.arange(float(one.tiles))
+    pair = Score("slides*a", "Contribution to a", "log-risk", "diverging", values, 1.0)
+    alone = replace(one, scores={"slides*a": pair})
+    record = slide_record(alone, None)
+    assert record["listed_by"] == "Contribution to a"
+    assert record["listed"][0]["contribution"] == values.max()
+    assert "risk" not in record["listed"][0]
+    assert slide_record(one, None)["listed_by"] == "Contribution"

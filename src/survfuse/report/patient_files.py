@@ -9,6 +9,7 @@ from typing import Any
 from survfuse._errors import SurvfuseError
 from survfuse._storage import sha256_text, write_text
 from survfuse.explanations import Explanation
+from survfuse.explanations.explained import is_flat
 from survfuse.explanations.figures import signed
 from survfuse.figures.formatting import duration
 from survfuse.maps import safe_stem
@@ -105,7 +106,7 @@ def _index(
     prediction = explanation.prediction
     table = prediction.frame([horizon])
     marks = [""] * len(table) if prediction.drift is None else prediction.drift.marks
-    rows = []
+    rows, flat = [], is_flat(explanation.explained.fitted)  # a flat model orders nobody
     for place in (-prediction.log_risk).argsort(kind="stable").tolist():
         patient = explanation.patients[place]
         survival = float(table[f"survival_{horizon:g}"].iloc[place])
@@ -116,7 +117,7 @@ def _index(
                 "why": failed.get(patient, ""),
                 "log_risk": float(prediction.log_risk[place]),
                 "risk": 1 - survival,
-                "group": GROUPS[int(prediction.risk_group[place])],
+                "group": "–" if flat else GROUPS[int(prediction.risk_group[place])],
                 "outside": marks[place],
             },
         )

@@ -18,7 +18,7 @@ from survfuse.cohort.drift import DriftReport
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation, explain
-from survfuse.explanations.explained import read
+from survfuse.explanations.explained import FLAT, is_flat, read
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
 from survfuse.prediction import Prediction
 from survfuse.report.patient_page import patient_page
@@ -80,7 +80,9 @@ class BundleStudy(Study):
             model.need_fitted().summary
         )  # as the page about a patient
         spread = _disagreement(model, cohort, self._whole)
-        table = _table(cohort, prediction, spread, horizon)
+        table = _table(
+            cohort, prediction, spread, horizon, is_flat(model.need_fitted())
+        )
         super().__init__(cohort, source, table)
 
     @property
@@ -189,8 +191,9 @@ def _table(
     prediction: Prediction,
     spread: FloatArray | None,
     horizon: float,
+    flat: bool,
 ) -> PatientTable:
-    """The table of a prediction."""
+    """The table of a prediction; of a flat model, which orders nobody, without risk groups."""
     ids, unit = prediction.patient_id, prediction.unit
     columns, notes = [patients_of(ids)], []
     if prediction.calibrator.has_curves:
@@ -198,8 +201,11 @@ def _table(
         title = f"Risk at {horizon:g} {unit}"
         says = "predicted share of such patients with the event by then"
         columns.append(numbers("risk", title, risk, says, "percent", filtered=True))
+    if not flat:
+        columns.append(risk_groups(prediction.risk_group.astype(np.float64)))
+    else:
+        notes.append(FLAT)
     columns += [
-        risk_groups(prediction.risk_group.astype(np.float64)),
         numbers("log_risk", "Log-risk", prediction.log_risk, "larger is earlier"),
         numbers(
             "predicted_time",

@@ -66,7 +66,8 @@ def _terms(result: Result) -> pd.DataFrame | None:
         return None
     repeat = result.first_repeat["repeat"].iloc[0]
     own = result.terms[result.terms["repeat"] == repeat]
-    return own.set_index("patient_id").drop(columns=["repeat", "fold"])
+    terms: pd.DataFrame = own.set_index("patient_id").drop(columns=["repeat", "fold"])
+    return terms
 
 
 def _table(result: Result, cohort: Cohort) -> PatientTable:

@@ -9,16 +9,16 @@ import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._types import IntArray
-from survfuse.maps import SlideMap
+from survfuse.maps import Score, SlideMap
 from survfuse.maps import colours as map_colours
 from survfuse.viewer.deep_zoom import Picture
 
 MOST_LISTED = 10
 """Tiles in the table with the highest contributions, and with the lowest."""
 THUMBNAIL_PX = 112
-LISTED_BY = ("contribution", "tile_risk")
-VALUES = {"contribution": "contribution", "tile_risk": "risk", "attention": "share"}
-"""Scores in the table of tiles, and what they are called there."""
+CONTRIBUTION = "contribution"
+VALUES = {"tile_risk": "risk", "attention": "share"}
+"""Further scores in the table of tiles, and what they are called there."""
 PURPLE_GREEN = (
     (64, 0, 75),
     (153, 112, 171),
@@ -101,13 +101,18 @@ def listed_tiles(one: SlideMap, most: int = MOST_LISTED) -> list[dict[str, Any]]
         `tile` (number within the slide), `row, column` (of the map), `x, y` (level-0 px),
         `cluster` (None where not known), and those of `contribution, risk, share` that are known.
     """
-    names = [name for name in (*LISTED_BY, *one.scores) if name in one.scores]
-    if not names:
+    score = listed_by(one)
+    if score is None:
         return []
-    order = np.argsort(-one.scores[names[0]].values, kind="stable")
+    order = np.argsort(-score.values, kind="stable")
     if len(order) > 2 * most:
         order = np.concatenate([order[:most], order[-most:]])
     return [tile_record(one, int(tile)) for tile in order]
+
+
+def listed_by(one: SlideMap) -> Score | None:
+    """The score by which tiles are listed: the contribution, or that to an interaction."""
+    return one.scores.get(CONTRIBUTION) or next(iter(one.scores.values()), None)
 
 
 def tile_record(one: SlideMap, tile: int) -> dict[str, Any]:
@@ -131,6 +136,9 @@ def tile_record(one: SlideMap, tile: int) -> dict[str, Any]:
         "y": y,
         "cluster": None if one.clusters is None else int(one.clusters[tile]),
     }
+    score = listed_by(one)
+    if score is not None:
+        record[CONTRIBUTION] = float(score.values[tile])
     for name, key in VALUES.items():
         if name in one.scores:
             record[key] = float(one.scores[name].values[tile])
@@ -153,8 +161,10 @@ def slide_record(
     **more
         Further entries: `why_no_map`, `why_no_image`, `version`, `vendor`.
     """
+    score = None if one is None else listed_by(one)
     return {
         "map": None if one is None else one.described(),
+        "listed_by": "" if score is None else score.title,
         "listed": [] if one is None else listed_tiles(one),
         "picture": picture,
         **more,
