@@ -10,7 +10,6 @@ import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
-from survfuse.decomposition import decompose
 from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation
 from survfuse.explanations.explained import FLAT, Explained, is_flat
@@ -211,19 +210,15 @@ def _range_of_members(
     horizon: float,
 ) -> Mapping[str, Any] | None:
     """Smallest and largest risk that a member of the model gives; None where it has one member."""
-    members = explained.parts.members
-    if len(members) < 2:
+    if len(explained.parts.members) < 2:
         return None
     readings = explained.readings.take(np.array([row]))
-    risks = []
-    for member in members:
-        own = decompose((member,), readings, explained.reference)
-        log_risk = np.sum(list(own.effects.values()), axis=0)
-        curves = explained.prediction.calibrator.curves(log_risk)
-        risks.append(float(1 - curves.at([horizon])[0, 0]))
+    log_risks = explained.parts.member_log_risks(readings)[:, 0]
+    curves = explained.prediction.calibrator.curves(log_risks)
+    risks = 1 - curves.at([horizon])[:, 0]
     if np.isnan(risks).any():
         return None
-    return {"count": len(members), "low": min(risks), "high": max(risks)}
+    return {"count": len(risks), "low": float(risks.min()), "high": float(risks.max())}
 
 
 def _bound(explanation: Explanation, log_risk: FloatArray) -> dict[str, Any] | None:

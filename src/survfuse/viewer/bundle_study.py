@@ -265,10 +265,4 @@ def _disagreement(
         readings = read(fitted, parts, known, cohort.patients)
     else:
         readings = explanation.explained.readings
-    risks = []
-    for member in parts.members:
-        total = np.zeros(len(readings))
-        for part in member:
-            total += part.value(readings)
-        risks.append(total)
-    return np.asarray(np.std(risks, axis=0, ddof=1))
+    return np.asarray(parts.member_log_risks(readings).std(axis=0, ddof=1))
