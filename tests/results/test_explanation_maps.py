@@ -210,7 +210,8 @@ def test_galleries_are_named_below_the_folder_of_maps_whatever_the_patient(
     patients = painted_cohort().patients[:1]
     explanation = explain(painted_model(), painted_cohort(), patients)
     monkeypatch.setattr(
-        "survfuse.results.explanation_maps.safe_stem", lambda text: "maps"
+        "survfuse.results.explanation_maps.distinct_stems",
+        lambda texts: dict.fromkeys(texts, "maps"),
     )
     record = write_maps(explanation, tmp_path, MapOptions(("parquet",)))
     assert record.galleries == ["maps/tiles.png", "clusters.png"]

@@ -21,7 +21,7 @@ from survfuse.explanations.tile_gallery import (
     tile_pictures,
 )
 from survfuse.maps import MapOptions, SlideMap, safe_stem, write_files
-from survfuse.maps.files import picture_name
+from survfuse.maps.files import distinct_stems, picture_name
 from survfuse.results.explanation_tiles import Step
 
 FOLDER = "maps"
@@ -113,14 +113,14 @@ def write_maps(
     if not names:
         record.notes.append("the model reads no slides, so there are no maps")
     _check_scores(explanation, names, record.options.scores)
-    place = folder / FOLDER
+    place, homes = folder / FOLDER, distinct_stems(explanation.patients)
     for name in names:
         shown = gallery and _has_images(explanation, name, record)
         prefix = f"{safe_stem(name)}." if len(names) > 1 else ""
         patients = _patients(explanation, name)
         for done, patient in enumerate(patients):
             step(f"maps of {name}", done, len(patients))
-            home = place / safe_stem(patient)
+            home = place / homes[patient]
             drawn = _write_patient(explanation, patient, name, home, prefix, record)
             if drawn and shown:
                 path = f"{home.name}/{prefix}tiles.png"
@@ -181,13 +181,13 @@ def _write_patient(
         return False
     for slide, reason in failed.items():
         record.fail(patient, modality, slide, reason)
-    drawn = False
+    drawn, stems = False, distinct_stems(maps)
     for one in maps.values():
         if one.why_blank:
             record.blank[modality] = one.why_blank
             continue
         try:
-            _write_slide(one, home, prefix, record)
+            _write_slide(one, home, prefix + stems[one.slide_id], record)
             drawn = True
         except SurvfuseError as error:
             record.fail(patient, modality, one.slide_id, error)
@@ -199,11 +199,10 @@ def _write_patient(
 def _write_slide(
     slide_map: SlideMap,
     home: Path,
-    prefix: str,
+    stem: str,
     record: MapRecord,
 ) -> None:
     """Write the maps of a slide: all of its files or none."""
-    stem = prefix + safe_stem(slide_map.slide_id)
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=home) as stage:
         written = write_files(slide_map, stage, record.options, stem=stem)

@@ -19,13 +19,14 @@ THUMBNAIL_PX = 112
 CONTRIBUTION = "contribution"
 VALUES = {"tile_risk": "risk", "attention": "share"}
 """Further scores in the table of tiles, and what they are called there."""
-PURPLE_GREEN = (
-    (64, 0, 75),
-    (153, 112, 171),
-    (247, 247, 247),
-    (90, 174, 97),
+GREEN_PURPLE = (
     (0, 68, 27),
+    (90, 174, 97),
+    (247, 247, 247),
+    (153, 112, 171),
+    (64, 0, 75),
 )
+"""Green lowers the risk: nobody reads it as a warning."""
 VIRIDIS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 
 
@@ -34,7 +35,7 @@ def palettes() -> dict[str, Any]:
     return {
         "diverging": {
             "blue to orange": map_colours.BLUE_ORANGE,
-            "purple to green": PURPLE_GREEN,
+            "green to purple": GREEN_PURPLE,
         },
         "sequential": {
             "white to purple": map_colours.WHITE_PURPLE,
