@@ -29,7 +29,7 @@ export function fillTerms(terms) {
       make("td", {}, sign), make("td", {}, row.says));
   });
   const whole = (name, value) => make("tr", { class: "whole" },
-    make("th", { scope: "row" }, name), make("td", { class: "r" }, signed(value)), make("td"), make("td"));
+    make("th", { scope: "row" }, name), make("td", { class: "r" }, Math.abs(value) < 0.005 ? "0.00" : signed(value)), make("td"), make("td"));
   rows.unshift(whole("Training patients on average", terms.constant));
   rows.push(whole("This patient", terms.total));
   const heads = ["Term", "Log-risk", "Direction", "Remark"];
