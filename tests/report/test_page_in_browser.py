@@ -18,7 +18,9 @@ from browsing import (
     overflow,
     violations,
 )
+from report.conftest import Builder, edit
 from report.reading import Page
+from survfuse.report import write_report
 
 SMALLEST_TEXT = 11.0  # px, on a phone
 SIZES_OF_TEXT = """() => [...document.querySelectorAll("svg text")]
@@ -109,7 +111,9 @@ def test_the_contents_stay_in_sight(browser: Any, address: str) -> None:
         page.evaluate("window.scrollTo(0, 3000)")
         page.locator(".contents summary").click()
         page.locator(".contents a[href='#checks']").click()
-        assert page.locator("#checks").bounding_box()["y"] < PHONE["height"]
+        over = page.locator(".contents").bounding_box()
+        below = page.locator("#checks").bounding_box()["y"]
+        assert over["y"] + over["height"] <= below < PHONE["height"]
 
 
 def test_it_prints_on_few_pages_and_unfolded_on_more(
@@ -123,3 +127,17 @@ def test_it_prints_on_few_pages_and_unfolded_on_more(
         folded = pages(page)
         page.check("#everything")
         assert folded <= 6 < pages(page)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_names_that_cannot_be_broken_make_no_page_scroll(
+    browser: Any,
+    make_run: Builder,
+) -> None:
+    out = make_run(patients=40, model="m" * 130, comparators={"x_" * 60: 2.0})
+    names = {"name": "cohort_" * 18, "endpoint": "e" * 90}
+    edit(out / "cohort.json", lambda cohort: cohort.update(names))
+    page = write_report(out).as_uri()
+    with opened_page(browser, page, viewport=PHONE) as opened:
+        opened.check("#everything")
+        assert overflow(opened) <= 0
