@@ -123,6 +123,8 @@ def test_terms_add_up_to_the_log_risk(
     total = np.sum(list(found.effects.values()), axis=0)
     np.testing.assert_allclose(total, np.mean(predicted, axis=0), rtol=0, atol=1e-6)
     np.testing.assert_allclose(total, parts.log_risk(readings), rtol=0, atol=1e-10)
+    alone = parts.member_log_risks(readings)
+    np.testing.assert_allclose(alone, predicted, rtol=0, atol=1e-6)
     assert len(found.spread) == (len(found.effects) if members > 1 else 0)
 
 

@@ -27,6 +27,18 @@ def test_every_tile_has_its_own_pixel_up_to_the_far_corner(step: float) -> None:
     assert np.abs(left_upper - corners[kept]).max() < 0.02 * step
 
 
+@pytest.mark.parametrize("rounding", [np.rint, np.floor])
+@pytest.mark.parametrize("step", [443.9, 224.4, 300.3])
+def test_a_step_between_whole_px_leaves_no_gap_on_a_wide_slide(
+    step: float, rounding: np.ufunc
+) -> None:
+    corners = rounding(grid(step, 1200, 3, (0.0, 0.0)))
+    lattice = Lattice.of(corners, step)
+    assert (lattice.rows, lattice.columns) == (3, 1200)
+    left = lattice.origin[0] + lattice.column * lattice.step[0]
+    assert np.abs(left - corners[:, 0]).max() < 1
+
+
 def test_tiles_that_overlap_have_pixels_at_their_centres() -> None:
     corners = grid(112.0, 20, 10, (0.0, 0.0))
     lattice = Lattice.of(corners, 224.0)

@@ -3,12 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from maps.drawn_maps import drawn_map
 from slide_files import tiny_slide
 from survfuse.maps.overlay import framed
-from survfuse.maps.picture import MARGIN, map_picture, write_picture
+from survfuse.maps.picture import MARGIN, map_picture
 from survfuse.slides.opening import open_slide
 
 
@@ -16,8 +15,7 @@ def test_a_picture_is_the_map_with_a_legend_below(tmp_path: Path) -> None:
     drawn = drawn_map(4, 4)
     with open_slide(tiny_slide(tmp_path / "s.tiff")) as reader:
         bare, _ = framed(drawn, "attention", reader)
-        write_picture(tmp_path / "m.png", drawn, "attention", reader)
-    sheet = np.asarray(Image.open(tmp_path / "m.png"))
+        sheet = map_picture(drawn, "attention", reader)
     height, width = bare.shape[:2]
     assert sheet.shape[0] > height + 100
     seen = sheet[MARGIN : MARGIN + height - 60, MARGIN : MARGIN + width]

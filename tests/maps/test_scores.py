@@ -47,3 +47,11 @@ def test_ranks_and_limits() -> None:
     assert percentiles(np.array([3.0, 1.0, 2.0, 2.0])).tolist() == [87.5, 12.5, 50, 50]
     assert limit_of(np.zeros(3)) == 1.0
     assert limit_of(np.array([-4.0, 4.0, np.nan])) == 4.0
+
+
+def test_a_rank_says_nothing_of_the_risk_and_grey_nothing_of_direction() -> None:
+    assert score().directions == ("lowers the risk", "raises the risk")
+    ranks = score(unit="percentile", centre=50.0, limit=50.0)
+    assert ranks.directions == ("below the patient's median", "above it")
+    for without in ({"grey": True}, {"kind": "sequential"}, {"kind": "categories"}):
+        assert score(**without).directions == ("", "")

@@ -72,3 +72,16 @@ def test_names_of_files_are_safe_and_differ() -> None:
         assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.html", name)
         assert len(name) < 120
     assert names["a_b"] == "a_b.html"
+
+
+def test_a_model_that_orders_nobody_has_no_risk_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write_pages(tmp_path, ordered(), RECORD)
+    index = (tmp_path / written["index"]).read_text(encoding="utf-8")
+    assert index.count("<td>intermediate</td>") > 0
+    monkeypatch.setattr(patient_files, "is_flat", lambda fitted: True)
+    (tmp_path / "flat").mkdir()
+    written = write_pages(tmp_path / "flat", ordered(), RECORD)
+    index = (tmp_path / "flat" / written["index"]).read_text(encoding="utf-8")
+    assert not re.search("<td>(low|intermediate|high)</td>", index)

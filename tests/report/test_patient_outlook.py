@@ -81,6 +81,8 @@ def test_beyond_the_follow_up_nothing_is_known() -> None:
     assert facts["risk"] is None
     assert "lie beyond the" in facts["why_no_risk"]
     assert facts["average"]["risk"] is None
+    assert "dotted: " not in plain(patient_page(ordered(), "004", horizon=1e5))
+    assert "dotted: 1,095 days" in plain(patient_page(ordered(), "004"))
 
 
 def test_a_population_that_has_died_out_keeps_its_risk() -> None:

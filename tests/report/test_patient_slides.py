@@ -4,7 +4,9 @@ import io
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -72,13 +74,39 @@ def test_without_images_the_map_is_on_paper_and_says_so(
 ) -> None:
     whole = Explanation.slide_maps
 
-    def without(self: Explanation, *names: str) -> dict[str, object]:
-        maps = whole(self, *names)
+    def without(self: Explanation, *names: str, **how: Any) -> dict[str, object]:
+        maps = whole(self, *names, **how)
         return {name: replace(one, image=None) for name, one in maps.items()}
 
     monkeypatch.setattr(Explanation, "slide_maps", without)
     (bag,) = slides_of(explanation, explanation.patients[0], pictures=True)
     assert "drawn on blank paper" in bag["maps"][0]["note"]
+
+
+def test_a_slide_without_places_costs_its_own_map_alone(
+    explanation: Explanation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, told = Explanation.slide_maps, Explanation.tiles
+    patient = explanation.patients[0]
+    slide = explanation.tiles(patient)["slide"].iloc[0]
+
+    def two_slides(self: Explanation, *names: str) -> pd.DataFrame:
+        frame = told(self, *names)
+        frame.loc[frame.index[-1], "slide"] = "other"
+        return frame
+
+    def with_other(self: Explanation, *names: str, **how: Any) -> dict[str, object]:
+        how["failed"][slide] = "nobody knows where its tiles lie"
+        return {"other": whole(self, *names)[slide]}
+
+    monkeypatch.setattr(Explanation, "tiles", two_slides)
+    monkeypatch.setattr(Explanation, "slide_maps", with_other)
+    (bag,) = slides_of(explanation, patient, pictures=True)
+    assert len(bag["maps"]) == 1
+    assert bag["why_no_map"] == "nobody knows where its tiles lie"
+    text = plain(patient_page(explanation, patient))
+    assert "No map: nobody knows where its tiles lie." in text
 
 
 def test_a_slide_that_cannot_be_read_costs_its_picture_alone(
@@ -100,3 +128,26 @@ def test_tiles_of_unknown_places_say_so() -> None:
     assert "it is not known where its tiles lie" in bag["why_no_map"]
     assert "it is not known where its tiles lie" in bag["why_no_pictures"]
     assert not any(row["picture"] for row in bag["clusters"])
+
+
+def test_a_map_that_does_not_reproduce_says_so_and_names_no_direction(
+    explanation: Explanation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = explanation.patients[0]
+    assert "lower higher" in plain(patient_page(explanation, patient))
+    whole = Explanation.slide_maps
+
+    def grey(self: Explanation, *names: str, **how: Any) -> dict[str, object]:
+        maps = {}
+        for slide, one in whole(self, *names, **how).items():
+            scores = {
+                key: replace(score, grey=True) for key, score in one.scores.items()
+            }
+            maps[slide] = replace(one, scores=scores)
+        return maps
+
+    monkeypatch.setattr(Explanation, "slide_maps", grey)
+    text = plain(patient_page(explanation, patient))
+    assert "Tile risk does not reproduce , slide" in text
+    assert "lower higher" not in text

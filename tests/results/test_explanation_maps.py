@@ -16,7 +16,7 @@ from survfuse._errors import InputError
 from survfuse.explanations import explain
 from survfuse.explanations import slide_maps as making
 from survfuse.maps import MapOptions, SlideMap
-from survfuse.results.explanation_maps import MapRecord, write_maps
+from survfuse.results.explanation_maps import NO_BOUNDS, MapRecord, write_maps
 
 QUICK = MapOptions(("pixels", "qupath"))
 
@@ -160,3 +160,60 @@ def test_a_score_that_no_map_has_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match="no map has risk; there are: tile_risk, "):
         write_maps(painted_explanation(), tmp_path, MapOptions(scores=("risk",)))
     assert not list(tmp_path.iterdir())
+
+
+def test_without_an_image_qupath_has_no_bounds_and_the_record_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients = painted_cohort().patients[:1]
+    explanation = explain(painted_model(), painted_cohort(), patients)
+    usual = making.slide_maps
+
+    def without(*given: Any, **how: Any) -> dict[str, SlideMap]:
+        maps = usual(*given, **how)
+        return {key: replace(one, image=None) for key, one in maps.items()}
+
+    monkeypatch.setattr("survfuse.results.explanation_maps.slide_maps", without)
+    for number, (origin, told) in enumerate([("bounds", True), ("full", False)]):
+        options = MapOptions(("qupath",), origin=origin)  # type: ignore[arg-type]
+        out = tmp_path / str(number)
+        record = write_maps(explanation, out, options, gallery=False)
+        assert (NO_BOUNDS in record.described()["notes"]) == told
+
+
+def test_a_score_is_looked_for_in_the_first_slide_that_has_a_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients = painted_cohort().patients[:2]
+    explanation = explain(painted_model(), painted_cohort(), patients)
+    usual = making.slide_maps
+
+    def partly(
+        explanation: Any, patient: str, *given: Any, failed: dict[str, str]
+    ) -> dict[str, SlideMap]:
+        maps = usual(explanation, patient, *given, failed=failed)
+        if patient != patients[0]:
+            return maps
+        failed |= dict.fromkeys(maps, "no places")
+        return {}
+
+    monkeypatch.setattr("survfuse.results.explanation_maps.slide_maps", partly)
+    options = MapOptions(("parquet",), ("tile_risk",))
+    record = write_maps(explanation, tmp_path, options, gallery=False)
+    assert [row["patient_id"] for row in record.failed] == [patients[0]]
+    assert [row["patient_id"] for row in record.slides] == [patients[1]]
+
+
+def test_galleries_are_named_below_the_folder_of_maps_whatever_the_patient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients = painted_cohort().patients[:1]
+    explanation = explain(painted_model(), painted_cohort(), patients)
+    monkeypatch.setattr(
+        "survfuse.results.explanation_maps.distinct_stems",
+        lambda texts: dict.fromkeys(texts, "maps"),
+    )
+    record = write_maps(explanation, tmp_path, MapOptions(("parquet",)))
+    assert record.galleries == ["maps/tiles.png", "clusters.png"]
+    for name in record.galleries:
+        assert (tmp_path / "maps" / name).is_file()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 import viewed
 from running import quick
 from survfuse.cohort import load_cohort
-from survfuse.explanations import explain
+from survfuse.estimator import SurvivalFusion
+from survfuse.explanations import Explanation, explain
+from survfuse.explanations.explained import FLAT
+from survfuse.report.patient_outlook import page_horizon
 from survfuse.viewer import bundle_study
 from survfuse.viewer.bundle_study import MOST_KEPT, BundleStudy
 
@@ -31,6 +35,18 @@ def test_the_table_is_the_prediction() -> None:
     assert any("no members" in note for note in study.table.notes)
 
 
+def test_table_and_page_show_the_risk_at_the_same_time() -> None:
+    model = SurvivalFusion.load(viewed.bundle())
+    fitted = model.need_fitted()
+    for longest in (1200.0, 200.0):  # 1 and 3 years; none
+        summary = {**fitted.summary, "longest_time": longest}
+        model.fitted = replace(fitted, summary=summary)
+        study = BundleStudy(model, viewed.study().cohort, viewed.bundle())
+        at = page_horizon(study.explanation("001"))
+        titles = [one.title for one in study.table.columns]
+        assert f"Risk at {at:g} days" in titles
+
+
 def test_what_is_absent_is_noted() -> None:
     study = viewed.study()
     assert study.notes("001") == []
@@ -44,6 +60,10 @@ def test_terms_of_a_patient_are_sorted_and_named() -> None:
     rows = study.terms("003")["rows"]
     values = {row["name"]: row["value"] for row in rows}
     assert values == pytest.approx(terms.drop("constant").to_dict())
+    whole = study.terms("003")
+    assert whole["constant"] == terms["constant"]
+    facts = {fact["title"]: fact["value"] for fact in study.table.facts("003")}
+    assert whole["total"] == pytest.approx(facts["Log-risk"], rel=1e-4)
     sizes = [abs(row["value"]) for row in rows]
     assert sizes == sorted(sizes, reverse=True)
     assert {row["says"] for row in rows} == {"agreement not measured"}
@@ -114,7 +134,7 @@ def test_models_that_cannot_be_explained_still_predict() -> None:
     assert "nothing to explain" in study.terms("001")["why"]
     maps, why = study.maps("001", "slides")
     assert not maps
-    assert "nothing to explain" in why
+    assert "nothing to explain" in why[""]
 
 
 def test_maps_are_kept_for_few_patients() -> None:
@@ -130,3 +150,33 @@ def test_the_whole_page_names_the_bundle() -> None:
     html = viewed.study().page("002")
     assert html.startswith("<!DOCTYPE html>")
     assert "<script" not in html
+
+
+def test_a_slide_without_places_says_so_and_the_others_have_maps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = Explanation.slide_maps
+
+    def partly(self: Explanation, *names: str, failed: dict[str, str]) -> Any:
+        maps = usual(self, *names, failed=failed)
+        failed[viewed.FIRST] = "nobody knows where its tiles lie"
+        return {viewed.SECOND: maps[viewed.SECOND]}
+
+    monkeypatch.setattr(Explanation, "slide_maps", partly)
+    study = BundleStudy(viewed.model(), viewed.study().cohort, viewed.bundle())
+    slides = {slide.slide_id: slide for slide in study.slides("001")}
+    one, why = study.map_of("001", slides[viewed.FIRST])
+    assert (one, why) == (None, "nobody knows where its tiles lie")
+    one, why = study.map_of("001", slides[viewed.SECOND])
+    assert one is not None
+    assert why == ""
+
+
+def test_a_model_that_orders_nobody_has_no_risk_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "high risk" in column(viewed.study(), "risk_group")
+    monkeypatch.setattr(bundle_study, "is_flat", lambda fitted: True)
+    study = BundleStudy(viewed.model(), viewed.study().cohort, viewed.bundle())
+    assert "risk_group" not in [one.key for one in study.table.columns]
+    assert FLAT in study.table.notes

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import viewed
-from survfuse._errors import InputError
-from survfuse.viewer import export
+from survfuse._errors import InputError, SlideError
+from survfuse.slides.reading import SlideReader
+from survfuse.viewer import export, open_slides
 from survfuse.viewer.export import (
     MODULES,
     export_patient,
@@ -127,3 +128,21 @@ def test_a_patient_without_slides_and_one_who_is_not_there(tmp_path: Path) -> No
     with pytest.raises(InputError, match="no such patient: 'x'"):
         export_patient(viewed.study(), "x", tmp_path / "b.html")
     assert not (tmp_path / "b.html").exists()
+
+
+def test_a_slide_that_cannot_be_read_costs_its_picture_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(path: Path) -> SlideReader:
+        if path.stem == viewed.FIRST:
+            raise SlideError(f"{path}: damaged")
+        return viewed.opened(path)
+
+    defaults = open_slides.MOST_OPEN, opened
+    monkeypatch.setattr(open_slides.OpenSlides.__init__, "__defaults__", defaults)
+    export_patient(viewed.study(), "001", tmp_path / "a.html")
+    first, second = content_of((tmp_path / "a.html").read_text())["slides"]
+    assert first["tiles"] == first["thumbnails"] == {}
+    assert "damaged" in first["record"]["why_no_image"]
+    assert first["scores"].keys() == second["scores"].keys()
+    assert second["tiles"]

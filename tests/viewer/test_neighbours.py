@@ -46,3 +46,15 @@ def test_without_clusters_it_says_so() -> None:
     assert found == {
         "cluster": None, "of": 0, "tiles": [], "why": neighbours.NO_CLUSTERS,
     }  # fmt: skip
+
+
+def test_a_slide_without_a_map_does_not_shift_the_others() -> None:
+    study = viewed.study()
+    maps, _ = study.maps("001", "slides")
+    explained = study.explanation("001").explained
+    second = {viewed.SECOND: maps[viewed.SECOND]}
+    whole = nearest_in_cluster(explained, maps, viewed.SECOND, 10, count=1000)
+    part = nearest_in_cluster(explained, second, viewed.SECOND, 10, count=1000)
+    own = [tile for tile in whole["tiles"] if tile["slide"] == viewed.SECOND]
+    assert part["tiles"] == own
+    assert part["of"] == len(own) + 1

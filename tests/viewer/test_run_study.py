@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import viewed
@@ -48,10 +51,22 @@ def test_terms_are_those_of_the_run_and_maps_need_a_bundle(study: RunStudy) -> N
     own = terms[terms["patient_id"] == "003"].iloc[0]
     for row in study.terms("003")["rows"]:
         assert row["value"] == pytest.approx(own[row["name"]])
+    facts = {fact["title"]: fact["value"] for fact in study.table.facts("003")}
+    assert study.terms("003")["total"] == pytest.approx(facts["Log-risk"], rel=1e-4)
     maps, why = study.maps("001", "slides")
     assert not maps
-    assert "need a bundle" in why
+    assert "need a bundle" in why[""]
     assert [slide.image is not None for slide in study.slides("001")] == [True, True]
     with pytest.raises(InputError, match="needs a bundle"):
         study.page("001")
     assert "need a bundle" in study.neighbours("001", ("slides", "x"), 0)["why"]
+
+
+def test_terms_are_of_the_repeat_that_the_table_shows(study: RunStudy) -> None:
+    result = study.result
+    assert result.terms is not None
+    again = result.terms.assign(repeat=1)
+    again["constant"] += 5
+    both = replace(result, terms=pd.concat([again, result.terms]))
+    other = RunStudy(both, study.cohort, study.source)
+    assert other.terms("003") == study.terms("003")

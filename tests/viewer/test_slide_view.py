@@ -7,14 +7,13 @@ import pytest
 
 import viewed
 from survfuse._errors import InputError
-from survfuse.maps import SlideMap, TilePlaces
+from survfuse.maps import Score, SlideMap, TilePlaces
 from survfuse.viewer.deep_zoom import Picture
 from survfuse.viewer.slide_view import (
     listed_tiles,
     palettes,
     picture_around,
     picture_of,
-    score_bytes,
     slide_record,
     tile_numbers,
     tile_record,
@@ -48,17 +47,6 @@ def test_numbers_of_tiles_are_where_they_lie() -> None:
     np.testing.assert_array_equal(tile_numbers(one), [[2, 0], [1, -1]])
 
 
-def test_scores_are_little_endian_and_nan_where_no_tile_lies(one: SlideMap) -> None:
-    kept = np.arange(one.tiles) != 5
-    places = TilePlaces(one.places.corners[kept], one.places.side)
-    score = one.scores["contribution"]
-    scores = {"contribution": replace(score, values=score.values[kept])}
-    values = np.frombuffer(
-        score_bytes(replace(one, places=places, scores=scores), "contribution"), "<f4"
-    )
-    assert np.flatnonzero(np.isnan(values)).tolist() == [5]
-
-
 def test_listed_tiles_are_the_highest_and_the_lowest(one: SlideMap) -> None:
     listed = listed_tiles(one, most=3)
     order = np.argsort(-one.scores["contribution"].values, kind="stable")
@@ -85,7 +73,7 @@ def test_a_tile_has_its_scores_and_place(one: SlideMap) -> None:
 def test_a_record_without_a_map() -> None:
     record = slide_record(None, None, why_no_map="there is none")
     assert record == {
-        "map": None, "listed": [], "picture": None, "why_no_map": "there is none",
+        "map": None, "listed_by": "", "listed": [], "picture": None, "why_no_map": "there is none",
     }  # fmt: skip
 
 
@@ -95,3 +83,14 @@ def test_every_kind_of_score_has_two_palettes_of_rgb() -> None:
     for kind in ("diverging", "sequential", "categories"):
         for stops in offered[kind].values():
             assert all(len(rgb) == 3 and max(rgb) <= 255 for rgb in stops)
+
+
+def test_of_an_interaction_alone_its_contributions_are_listed(one: SlideMap) -> None:
+    values = np.arange(float(one.tiles))
+    pair = Score("slides*a", "Contribution to a", "log-risk", "diverging", values, 1.0)
+    alone = replace(one, scores={"slides*a": pair})
+    record = slide_record(alone, None)
+    assert record["listed_by"] == "Contribution to a"
+    assert record["listed"][0]["contribution"] == values.max()
+    assert "risk" not in record["listed"][0]
+    assert slide_record(one, None)["listed_by"] == "Contribution"

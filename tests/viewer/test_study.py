@@ -5,7 +5,7 @@ import pytest
 import viewed
 from survfuse._errors import InputError
 from survfuse.cohort.labels import Labels
-from survfuse.viewer.study import term_rows
+from survfuse.viewer.study import described_terms
 
 
 def test_slides_are_found_by_patient_and_name() -> None:
@@ -22,8 +22,10 @@ def test_slides_are_found_by_patient_and_name() -> None:
 
 def test_terms_have_the_words_of_the_cohort_file() -> None:
     labels = Labels({("clinical",): "routine data"})
-    rows = term_rows(
-        {"clinical": 0.1, "clinical*slides": -0.2}, {"clinical"}, {}, labels
-    )
+    values = {"constant": 0.5, "clinical": 0.1, "clinical*slides": -0.2}
+    about = described_terms(values, {"clinical"}, {}, labels)
+    rows = about["rows"]
     assert [row["name"] for row in rows] == ["routine data × slides", "routine data"]
     assert [row["grey"] for row in rows] == [False, True]
+    assert about["constant"] == 0.5
+    assert about["total"] == pytest.approx(0.4)

@@ -126,7 +126,7 @@ def test_the_table_loads_sorts_filters_and_links(browser: Any, address: str) -> 
         page.get_by_role("link", name="002").press("Enter")
         page.wait_for_selector("#why:not([hidden])")
         assert page.locator("#why").inner_text() == "This patient has no slides."
-        assert page.locator("#terms tbody tr").count() == 3
+        assert page.locator("#terms tbody tr").count() == 3 + 2
         assert page.title() == "Patient 002 – survfuse viewer"
 
 
@@ -209,6 +209,35 @@ def test_colours_are_those_of_the_score(browser: Any, address: str) -> None:
             painted = np.array(data).reshape(12, 16, 4)
             assert (painted[..., 3] == 255).all()
             assert np.abs(painted[..., :3] - wanted.astype(int)).max() <= 2
+
+
+def test_a_slow_score_does_not_replace_the_one_chosen_after_it(
+    browser: Any, address: str
+) -> None:
+    with still(browser, patient(address, score="none")) as page:
+        settle(page)
+        page.evaluate(
+            """(() => {
+                const known = window.fetch;
+                window.fetch = async (path) => {
+                  const answer = await known(path);
+                  if (path.includes("name=tile_risk&") || path.endsWith("name=tile_risk"))
+                    await new Promise((done) => setTimeout(done, 400));
+                  return answer;
+                };
+            })()"""
+        )
+        for name in ("tile_risk", "attention"):
+            page.get_by_label("Map", exact=True).select_option(name)
+        page.wait_for_timeout(600)
+        assert page.locator("#caption-score").inner_text().startswith("Attention on")
+        assert page.locator("#legend-score canvas").count() == 1
+        texts = page.locator("#legend-score span").all_inner_texts()
+        assert texts[0] == "0.00 %"
+        page.get_by_label("Map", exact=True).select_option("percentile")
+        page.wait_for_timeout(150)
+        texts = page.locator("#legend-score span").all_inner_texts()
+        assert texts == ["0 below the patient's median", "100 above it"]
 
 
 def test_opacity_threshold_and_cluster_change_what_is_seen(

@@ -224,13 +224,9 @@ def _horizons(
     given: Sequence[float] | None,
 ) -> tuple[float, ...]:
     """Times of the percentage points, as `predict` chooses them."""
-    from survfuse.evaluation.default_horizons import default_horizons
+    from survfuse.evaluation.default_horizons import model_horizons
 
-    if given:
-        return tuple(given)
-    summary = model.fitted.summary
-    longest = summary.get("calibration_cohort", summary)["longest_time"]
-    return default_horizons(summary["unit"], longest)
+    return tuple(given) if given else model_horizons(model.fitted.summary)
 
 
 def _record(

@@ -335,7 +335,7 @@ def predict(
     from survfuse.cli.output import print_problems
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
-    from survfuse.evaluation.default_horizons import default_horizons
+    from survfuse.evaluation.default_horizons import model_horizons
     from survfuse.results.csv_files import write_table
 
     notes_file = _check_place_of_predictions(out)
@@ -351,8 +351,7 @@ def predict(
     )
     print_problems(data)
     prediction = model.predict(data)
-    longest = summary.get("calibration_cohort", summary)["longest_time"]
-    times = tuple(horizons or default_horizons(summary["unit"], longest))
+    times = tuple(horizons or model_horizons(summary))
     write_table(out, prediction.frame(times, details=True))
     notes = []
     for patient, message in prediction.notes:

@@ -213,6 +213,14 @@ class ModelParts(ABC):
             total += part.value(readings)
         return total / len(self.members)
 
+    def member_log_risks(self, readings: Readings) -> FloatArray:
+        """Log-risk that each member alone gives; (members, patients)."""
+        risks = np.zeros((len(self.members), len(readings)))
+        for own, member in zip(risks, self.members, strict=True):
+            for part in member:
+                own += part.value(readings)
+        return risks
+
 
 @dataclass(frozen=True, eq=False)
 class LinearColumns:

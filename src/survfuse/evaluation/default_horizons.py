@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,3 +78,21 @@ def default_horizons(
     """1, 3 and 5 years in `unit`, as far as the training patients were followed."""
     horizons = np.array(DEFAULT_YEARS) * YEARS[unit]
     return tuple(horizons[horizons <= longest].tolist())
+
+
+def model_horizons(summary: Mapping[str, Any]) -> tuple[float, ...]:
+    """Default horizons of a trained model, of whose fit `summary` tells.
+
+    They reach as far as the patients were followed on whom it was last calibrated.
+    """
+    return default_horizons(str(summary["unit"]), _longest(summary))
+
+
+def main_horizon(summary: Mapping[str, Any]) -> float:
+    """The one horizon where only one is shown: 3 years, the nearest default, or the last time."""
+    offered = model_horizons(summary)
+    return offered[len(offered) // 2] if offered else _longest(summary)
+
+
+def _longest(summary: Mapping[str, Any]) -> float:
+    return float(summary.get("calibration_cohort", summary)["longest_time"])

@@ -210,9 +210,11 @@ class Explanation:
         self,
         patient: str,
         modality: str | None = None,
+        *,
+        failed: dict[str, str] | None = None,
     ) -> dict[str, SlideMap]:
         """Maps of the slides of a patient, by slide; see `explanations.slide_maps`."""
-        return slide_maps(self, patient, modality)
+        return slide_maps(self, patient, modality, failed=failed)
 
     def tile_pictures(self, examples: pd.DataFrame) -> list[bytes]:
         """Pixels of example tiles as PNG; see `explanations.tile_gallery`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import CohortError, InputError
+from survfuse._errors import CohortError, InputError, SlideError
 from survfuse._types import IntArray
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import SlideImage
@@ -68,6 +68,8 @@ def slide_maps(
     ------
     InputError
         When there is no such patient or bag, or it is not known where the tiles lie.
+    SlideError
+        When a slide is opened and cannot be read.
     """
     explained = explanation.explained
     name = bag_name(explained, modality)
@@ -86,7 +88,7 @@ def slide_maps(
             mpp = _mpp(slide, image)
             places = TilePlaces.of(slide, corners[rows], mpp)
             scores = scorer.scores(rows, places)
-        except InputError as error:
+        except (InputError, SlideError) as error:
             if failed is None:
                 raise
             failed[slide.slide_id] = str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +139,22 @@ def safe_stem(text: str) -> str:
     if plain and plain == text:
         return plain
     return f"{plain or '_'}-{sha256_text(text)[:8]}"
+
+
+def distinct_stems(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """A safe name for each text, also where capital and small letters count as the same.
+
+    >>> distinct_stems(["a", "A", "index"], taken=["index"])
+    {'a': 'a', 'A': 'A-559aead0', 'index': 'index-1bc04b52'}
+    """
+    stems, used = {}, set(taken)
+    for text in texts:
+        stem = safe_stem(text)
+        if stem.casefold() in used:
+            stem = f"{stem}-{sha256_text(text)[:8]}"
+        used.add(stem.casefold())
+        stems[text] = stem
+    return stems
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ BAR_PX = (440, 18)
 MOST_HEIGHT = 1200
 GREY = "Grey: models of other patients would draw another map, so its direction is not shown."
 RESEARCH = "For research use only."
-DIRECTION = ("− lowers the risk", "raises the risk +")
 
 
 def legend(
@@ -137,10 +136,10 @@ class _Strip:
         self._top += 6
         wide, tall = min(BAR_PX[0], self._width - 2), BAR_PX[1]
         last, font = wide - 1, typeface(TEXT_PX)
-        if score.kind == "diverging" and not score.grey:
-            low, high = DIRECTION
-            self._draw.text((0, self._top), low, INK, font)
-            self._draw.text((last, self._top), high, INK, font, anchor="ra")
+        low, high = score.directions
+        if low:
+            self._draw.text((0, self._top), f"− {low}", INK, font)
+            self._draw.text((last, self._top), f"{high} +", INK, font, anchor="ra")
             self._top += LINE_PX
         places = ends(score)
         share = np.linspace(places[0], places[-1], wide)[None]

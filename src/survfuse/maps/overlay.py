@@ -154,7 +154,7 @@ def painted(
     across = np.flatnonzero((column >= 0) & (column < lattice.columns))
     picture = base.copy()
     if len(down) and len(across):
-        rgba = colours(score, lattice.image(score.values), alpha)
+        rgba = colours(score, slide_map.image_of(name), alpha)
         seen = rgba[row[down]][:, column[across]]
         box = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
         picture[box] = _blended(picture[box], seen)

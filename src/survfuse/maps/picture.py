@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from survfuse._storage import atomic_path
 from survfuse._types import ByteArray, FloatArray
 from survfuse.maps.legend import INK, TEXT_PX, WHITE, legend, typeface, with_scale_bar
 from survfuse.maps.overlay import (
@@ -17,7 +15,6 @@ from survfuse.maps.overlay import (
     Frame,
     background,
     painted,
-    png_bytes,
 )
 from survfuse.maps.slide_map import SlideMap
 
@@ -32,21 +29,6 @@ MARKED = 5
 """Tiles of the highest and of the lowest score that are marked with + and −."""
 NO_IMAGE = "No image of the slide was at hand: the map lies on paper."
 MARKS = "Marked are the {1} highest tiles above {0:g} with +, the {1} lowest below it with −."
-
-
-def write_picture(
-    path: Path | str,
-    slide_map: SlideMap,
-    name: str,
-    reader: SlideReader | None = None,
-    *,
-    longest: int = LONGEST,
-    alpha: float = ALPHA,
-) -> None:
-    """Write a score over its slide as PNG, with a legend; see `map_picture`."""
-    picture = map_picture(slide_map, name, reader, longest=longest, alpha=alpha)
-    with atomic_path(path, durable=False) as place:
-        place.write_bytes(png_bytes(picture))
 
 
 def map_picture(

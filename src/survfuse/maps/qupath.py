@@ -21,14 +21,13 @@ from survfuse._storage import atomic_path, write_text
 from survfuse._types import FloatArray
 from survfuse.maps.colours import CATEGORIES
 from survfuse.maps.measurements import Measurement, Origin, Placed, measurements, placed
-from survfuse.maps.slide_map import SlideMap
+from survfuse.maps.slide_map import FORMAT, VERSION, SlideMap
 
 if TYPE_CHECKING:
     from survfuse.slides.reading import SlideReader
 
 MOST_TILES = 50_000
 CHUNK = 4096
-FORMAT, VERSION = "survfuse-map", 1
 
 
 def write_qupath(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -55,6 +55,31 @@ class Score:
     centre: float = 0.0
     grey: bool = False
     says: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """Everything but the values, as JSON."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "unit": self.unit,
+            "kind": self.kind,
+            "limit": self.limit,
+            "centre": self.centre,
+            "grey": self.grey,
+            "says": self.says,
+            "directions": list(self.directions),
+        }
+
+    @property
+    def directions(self) -> tuple[str, str]:
+        """What values below and above the centre say; empty where no direction is to be read."""
+        if self.kind != "diverging" or self.grey:
+            return "", ""
+        if (
+            self.unit == "percentile"
+        ):  # of the patient's own tiles: all may lower the risk
+            return "below the patient's median", "above it"
+        return "lowers the risk", "raises the risk"
 
 
 def limit_of(values: FloatArray) -> float:

@@ -16,6 +16,9 @@ from survfuse.maps.lattice import Lattice
 from survfuse.maps.scores import Score
 from survfuse.readers.bag_files import Slide
 
+FORMAT, VERSION = "survfuse-map", 1
+"""Of all files of maps."""
+
 
 @dataclass(frozen=True, eq=False)
 class TilePlaces:
@@ -123,12 +126,20 @@ class SlideMap:
     def image_of(self, name: str) -> FloatArray:
         """A score as an image, (rows, columns); NaN where no tile lies.
 
+        Where several tiles lie in one pixel, it has their mean, but of categories the last one's.
+
         Raises
         ------
         InputError
             For a score that the map does not have.
         """
-        return self.lattice.image(self.score(name).values)
+        score, lattice = self.score(name), self.lattice
+        if score.kind != "categories":
+            return lattice.image(score.values)
+        image = np.full((lattice.rows, lattice.columns), np.nan)
+        known = np.isfinite(score.values)
+        image[lattice.row[known], lattice.column[known]] = score.values[known]
+        return image
 
     def score(self, name: str) -> Score:
         """A score by its name.
@@ -148,20 +159,6 @@ class SlideMap:
     def described(self) -> dict[str, Any]:
         """Everything but the numbers of tiles, as JSON: what a viewer needs to place the map."""
         lattice = self.lattice
-        scores = []
-        for score in self.scores.values():
-            scores.append(
-                {
-                    "name": score.name,
-                    "title": score.title,
-                    "unit": score.unit,
-                    "kind": score.kind,
-                    "limit": score.limit,
-                    "centre": score.centre,
-                    "grey": score.grey,
-                    "says": score.says,
-                },
-            )
         return {
             "patient_id": self.patient_id,
             "modality": self.modality,
@@ -173,7 +170,7 @@ class SlideMap:
             "step": list(lattice.step),
             "rows": lattice.rows,
             "columns": lattice.columns,
-            "scores": scores,
+            "scores": [score.described() for score in self.scores.values()],
             "why_blank": self.why_blank,
             "notes": list(self.notes),
         }

@@ -16,10 +16,8 @@ import numpy as np
 from survfuse._storage import atomic_path
 from survfuse._types import AnyArray
 from survfuse._version import __version__
-from survfuse.maps.scores import Score
-from survfuse.maps.slide_map import SlideMap
+from survfuse.maps.slide_map import FORMAT, VERSION, SlideMap
 
-FORMAT, VERSION = "survfuse-map", 1
 FRAME = "level 0 of the slide as OpenSlide counts it: x to the right, y down, upper left corners"
 ATTENTION = "attention"
 
@@ -66,14 +64,14 @@ def write_hdf5(
         if slide_map.clusters is not None:
             _write(file, "clusters", slide_map.clusters)
         for score in chosen:
-            about = _about(score)
+            about = score.described()
             _write(
                 file,
                 f"scores/{_key(score.name)}",
                 score.values.astype(np.float32),
                 **about,
             )
-            image = slide_map.lattice.image(score.values).astype(np.float32)
+            image = slide_map.image_of(score.name).astype(np.float32)
             _write(file, f"images/{_key(score.name)}", image, **about)
             if score.name == ATTENTION:
                 column = score.values.astype(np.float32)[:, None]
@@ -149,24 +147,11 @@ def _attributes(slide_map: SlideMap) -> dict[str, Any]:
     return attributes
 
 
-def _about(score: Score) -> dict[str, Any]:
-    """What is known of a score."""
-    return {
-        "title": score.title,
-        "unit": score.unit,
-        "kind": score.kind,
-        "limit": score.limit,
-        "centre": score.centre,
-        "grey": score.grey,
-        "says": score.says,
-    }
-
-
-def _write(file: Any, name: str, values: AnyArray, **attributes: Any) -> None:
+def _write(file: Any, place: str, values: AnyArray, **attributes: Any) -> None:
     """Write a dataset, packed where it is not tiny."""
     packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
     dataset = file.create_dataset(
-        name, data=values, **(packed if values.size > 256 else {})
+        place, data=values, **(packed if values.size > 256 else {})
     )
     dataset.attrs.update(attributes)
 

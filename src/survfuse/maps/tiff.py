@@ -19,7 +19,7 @@ from survfuse._storage import atomic_path
 from survfuse._types import ByteArray, IntArray
 from survfuse.maps.colours import colours
 from survfuse.maps.overlay import check_within
-from survfuse.maps.slide_map import SlideMap
+from survfuse.maps.slide_map import FORMAT, VERSION, SlideMap
 
 if TYPE_CHECKING:
     from survfuse.slides.reading import SlideReader
@@ -196,18 +196,12 @@ def _description(
     score = slide_map.score(name)
     return json.dumps(
         {
-            "format": "survfuse-map",
-            "version": 1,
+            "format": FORMAT,
+            "version": VERSION,
             "patient_id": slide_map.patient_id,
             "modality": slide_map.modality,
             "slide_id": slide_map.slide_id,
-            "score": score.name,
-            "title": score.title,
-            "unit": score.unit,
-            "limit": score.limit,
-            "centre": score.centre,
-            "grey": score.grey,
-            "says": score.says,
+            "score": score.described(),
             "frame": "level 0 of the slide, upper left corner at 0, 0; bounds not taken off",
             "level0_px_per_px": levels[0].scale[0],
             "use": "research only",

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from survfuse._errors import SurvfuseError
-from survfuse._storage import sha256_text, write_text
+from survfuse._storage import write_text
 from survfuse.explanations import Explanation
+from survfuse.explanations.explained import is_flat
 from survfuse.explanations.figures import signed
 from survfuse.figures.formatting import duration
-from survfuse.maps import safe_stem
+from survfuse.maps.files import distinct_stems
 from survfuse.report.patient_outlook import GROUPS, page_horizon
 from survfuse.report.patient_page import page_style, patient_page
 from survfuse.report.wording import environment
@@ -84,14 +85,8 @@ def page_names(patients: Iterable[str]) -> dict[str, str]:
     >>> page_names(["P01", "a/b"])
     {'P01': 'P01.html', 'a/b': 'a_b-c14cddc0.html'}
     """
-    names, taken = {}, {"index"}
-    for patient in patients:
-        stem = safe_stem(patient)
-        if stem.casefold() in taken:
-            stem = f"{stem}-{sha256_text(patient)[:8]}"
-        taken.add(stem.casefold())
-        names[patient] = f"{stem}.html"
-    return names
+    stems = distinct_stems(patients, taken=["index"])
+    return {patient: f"{stem}.html" for patient, stem in stems.items()}
 
 
 def _index(
@@ -105,7 +100,7 @@ def _index(
     prediction = explanation.prediction
     table = prediction.frame([horizon])
     marks = [""] * len(table) if prediction.drift is None else prediction.drift.marks
-    rows = []
+    rows, flat = [], is_flat(explanation.explained.fitted)  # a flat model orders nobody
     for place in (-prediction.log_risk).argsort(kind="stable").tolist():
         patient = explanation.patients[place]
         survival = float(table[f"survival_{horizon:g}"].iloc[place])
@@ -116,7 +111,7 @@ def _index(
                 "why": failed.get(patient, ""),
                 "log_risk": float(prediction.log_risk[place]),
                 "risk": 1 - survival,
-                "group": GROUPS[int(prediction.risk_group[place])],
+                "group": "–" if flat else GROUPS[int(prediction.risk_group[place])],
                 "outside": marks[place],
             },
         )

@@ -15,6 +15,7 @@ from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
 from survfuse.explanations.figures import grey_terms
 from survfuse.explanations.gene_sets import set_contributions
 from survfuse.explanations.gene_weights import DOMINATES, matrices
+from survfuse.report.patient_terms import judged
 
 MOST_COLUMNS, MOST_GENES, MOST_SETS = 12, 8, 6
 ROWS = {PRESENCE: "Having the data", NOT_ATTRIBUTED: "Not split by variables"}
@@ -118,7 +119,7 @@ def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
                 "most": float(sizes.max()) if len(sizes) else 0.0,
                 "dominant": str(genes["gene"].iloc[0]) if dominates else "",
                 "sets": _sets(explanation, name, row),
-                **_judged(explanation, "genes", name),
+                **judged(explanation, "genes", name),
             },
         )
     return found
@@ -134,18 +135,6 @@ def _sets(explanation: Explanation, modality: str, row: int) -> list[dict[str, A
     return [
         {"set": sets.names[place], "contribution": float(own[place])} for place in order
     ]
-
-
-def _judged(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:
-    """Whether what is said of a modality reproduces, and the sentence about it."""
-    frame = explanation.agreement
-    rows = frame[(frame["level"] == level) & (frame["modality"] == modality)]
-    if rows.empty:
-        grey = modality in grey_terms(explanation)
-        return {"grey": grey, "says": "agreement was not measured"}
-    row = rows.iloc[0]
-    grey = row["status"] == "grey" or modality in grey_terms(explanation)
-    return {"grey": bool(grey), "says": str(row["says"])}
 
 
 def _grey_columns(explanation: Explanation) -> set[tuple[str, str]]:

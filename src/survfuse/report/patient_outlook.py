@@ -10,8 +10,7 @@ import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
-from survfuse.decomposition import decompose
-from survfuse.evaluation.default_horizons import default_horizons
+from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation
 from survfuse.explanations.explained import FLAT, Explained, is_flat
 from survfuse.survival.argument_checks import as_numbers
@@ -90,10 +89,7 @@ def page_horizon(explanation: Explanation, horizon: float | None = None) -> floa
         if value.ndim or not (np.isfinite(value) and value > 0):
             raise InputError(f"horizon must be a finite number > 0, got {horizon!r}")
         return float(value)
-    summary = explanation.explained.fitted.summary
-    longest = float(summary.get("calibration_cohort", summary)["longest_time"])
-    offered = default_horizons(str(summary["unit"]), longest)
-    return offered[len(offered) // 2] if offered else longest
+    return main_horizon(explanation.explained.fitted.summary)
 
 
 def outlook(
@@ -214,19 +210,15 @@ def _range_of_members(
     horizon: float,
 ) -> Mapping[str, Any] | None:
     """Smallest and largest risk that a member of the model gives; None where it has one member."""
-    members = explained.parts.members
-    if len(members) < 2:
+    if len(explained.parts.members) < 2:
         return None
     readings = explained.readings.take(np.array([row]))
-    risks = []
-    for member in members:
-        own = decompose((member,), readings, explained.reference)
-        log_risk = np.sum(list(own.effects.values()), axis=0)
-        curves = explained.prediction.calibrator.curves(log_risk)
-        risks.append(float(1 - curves.at([horizon])[0, 0]))
+    log_risks = explained.parts.member_log_risks(readings)[:, 0]
+    curves = explained.prediction.calibrator.curves(log_risks)
+    risks = 1 - curves.at([horizon])[:, 0]
     if np.isnan(risks).any():
         return None
-    return {"count": len(members), "low": min(risks), "high": max(risks)}
+    return {"count": len(risks), "low": float(risks.min()), "high": float(risks.max())}
 
 
 def _bound(explanation: Explanation, log_risk: FloatArray) -> dict[str, Any] | None:

@@ -15,11 +15,10 @@ from survfuse._errors import SurvfuseError
 from survfuse.explanations import Explanation
 from survfuse.explanations.bag_terms import bags
 from survfuse.explanations.cluster_contributions import cluster_rows
-from survfuse.explanations.figures import grey_terms
 from survfuse.explanations.tile_gallery import nearest_tiles, tile_pictures
 from survfuse.maps import SlideMap
 from survfuse.maps.overlay import overlay
-from survfuse.report.patient_terms import reasons_left_out
+from survfuse.report.patient_terms import judged, reasons_left_out
 
 MOST_SLIDES, MOST_CLUSTERS, MOST_TILES = 2, 8, 5
 MAP_PX, TILE_PX = 720, 96
@@ -77,10 +76,7 @@ def _maps_of_pairs(
     modality: str,
 ) -> list[dict[str, Any]]:
     """Maps of the interactions of a bag whose main effect the model leaves out."""
-    try:
-        maps = explanation.slide_maps(patient, modality)
-    except SurvfuseError:  # nobody knows where its tiles lie
-        return []
+    maps = explanation.slide_maps(patient, modality, failed={})
     largest = sorted(maps.values(), key=lambda one: -one.tiles)[:MOST_SLIDES]
     return [_map(one, next(iter(one.scores))) for one in largest if one.scores]
 
@@ -123,7 +119,7 @@ def _slides(
         "highest": [row for row in rows if row["group"] == "highest"],
         "lowest": [row for row in rows if row["group"] == "lowest"],
         "why_no_pictures": why_no_pictures,
-        **_judged(explanation, modality),
+        **judged(explanation, "tiles", modality),
     }
 
 
@@ -134,14 +130,17 @@ def _maps(
     shown: Sequence[str],
     pictures: bool,
 ) -> tuple[list[dict[str, Any]], str]:
-    """Maps of some slides as pictures, or why there is none."""
+    """Maps of some slides as pictures, and why others have none."""
     if not pictures:
         return [], LEFT_OUT
-    try:
-        maps = explanation.slide_maps(patient, modality)
-        return [_map(maps[slide_id], "tile_risk") for slide_id in shown], ""
-    except SurvfuseError as error:
-        return [], str(error).removeprefix(f"{modality}: ")
+    failed: dict[str, str] = {}
+    maps = explanation.slide_maps(patient, modality, failed=failed)
+    drawn = [
+        _map(maps[slide_id], "tile_risk") for slide_id in shown if slide_id in maps
+    ]
+    return drawn, "; ".join(
+        failed[slide_id] for slide_id in shown if slide_id in failed
+    )
 
 
 def _map(slide_map: SlideMap, name: str) -> dict[str, Any]:
@@ -211,14 +210,3 @@ def _with_pictures(
     records: Any = clusters.to_dict("records")
     pairs = zip(records, tiles, strict=True)
     return [{**row, "picture": tile["picture"]} for row, tile in pairs]
-
-
-def _judged(explanation: Explanation, modality: str) -> Mapping[str, Any]:
-    """Whether the map reproduces, and the sentence about it."""
-    frame = explanation.agreement
-    rows = frame[(frame["level"] == "tiles") & (frame["modality"] == modality)]
-    grey = modality in grey_terms(explanation)
-    if rows.empty:
-        return {"grey": grey, "says": "agreement was not measured"}
-    row = rows.iloc[0]
-    return {"grey": bool(grey or row["status"] == "grey"), "says": str(row["says"])}

@@ -118,6 +118,16 @@ def _not_measured(explanation: Explanation) -> str:
     return "agreement was not measured"
 
 
+def judged(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:
+    """Whether what is said of a modality's "tiles" or "genes" reproduces, and the sentence."""
+    grey, frame = modality in grey_terms(explanation), explanation.agreement
+    rows = frame[(frame["level"] == level) & (frame["modality"] == modality)]
+    if rows.empty:
+        return {"grey": grey, "says": "agreement was not measured"}
+    row = rows.iloc[0]
+    return {"grey": bool(grey or row["status"] == "grey"), "says": str(row["says"])}
+
+
 def _of_prediction(explanation: Explanation) -> dict[str, Any]:
     """Agreement of log-risks as a whole."""
     frame = explanation.agreement

@@ -21,10 +21,14 @@ from survfuse.explanations.tile_gallery import (
     tile_pictures,
 )
 from survfuse.maps import MapOptions, SlideMap, safe_stem, write_files
-from survfuse.maps.files import picture_name
+from survfuse.maps.files import distinct_stems, picture_name
 from survfuse.results.explanation_tiles import Step
 
 FOLDER = "maps"
+NO_BOUNDS = (
+    "some slides have no image at hand, so that their bounds are not known: in the files for "
+    "QuPath their tiles count from the corner of level 0, as with --origin full"
+)
 
 
 @dataclass
@@ -109,20 +113,21 @@ def write_maps(
     if not names:
         record.notes.append("the model reads no slides, so there are no maps")
     _check_scores(explanation, names, record.options.scores)
-    place = folder / FOLDER
+    place, homes = folder / FOLDER, distinct_stems(explanation.patients)
     for name in names:
         shown = gallery and _has_images(explanation, name, record)
         prefix = f"{safe_stem(name)}." if len(names) > 1 else ""
         patients = _patients(explanation, name)
         for done, patient in enumerate(patients):
             step(f"maps of {name}", done, len(patients))
-            home = place / safe_stem(patient)
+            home = place / homes[patient]
             drawn = _write_patient(explanation, patient, name, home, prefix, record)
             if drawn and shown:
-                path = home / f"{prefix}tiles.png"
-                _write_extremes(explanation, patient, name, path, record)
+                path = f"{home.name}/{prefix}tiles.png"
+                _write_extremes(explanation, patient, name, place, path, record)
         if shown and any(row["modality"] == name for row in record.slides):
-            _write_clusters(explanation, name, place / f"{prefix}clusters.png", record)
+            path = f"{prefix}clusters.png"
+            _write_clusters(explanation, name, place, path, record)
     return record
 
 
@@ -143,14 +148,20 @@ def _check_scores(
         return
     offered: dict[str, None] = {}
     for name in modalities:
-        for patient in _patients(explanation, name)[:1]:
-            for one in slide_maps(explanation, patient, name, failed={}).values():
-                offered |= dict.fromkeys(one.scores)
+        offered |= dict.fromkeys(_offered(explanation, name))
     unknown = [name for name in wanted if name not in offered]
-    if unknown:
+    if unknown and offered:  # without any, the record says why there are no maps
         raise InputError(
-            f"score: no map has {listed(unknown)}; there are: {', '.join(offered) or 'none'}",
+            f"score: no map has {listed(unknown)}; there are: {', '.join(offered)}",
         )
+
+
+def _offered(explanation: Explanation, modality: str) -> list[str]:
+    """Scores of the maps of a bag: of the first slide that has a map."""
+    for patient in _patients(explanation, modality):
+        for one in slide_maps(explanation, patient, modality, failed={}).values():
+            return list(one.scores)
+    return []
 
 
 def _write_patient(
@@ -170,13 +181,13 @@ def _write_patient(
         return False
     for slide, reason in failed.items():
         record.fail(patient, modality, slide, reason)
-    drawn = False
+    drawn, stems = False, distinct_stems(maps)
     for one in maps.values():
         if one.why_blank:
             record.blank[modality] = one.why_blank
             continue
         try:
-            _write_slide(one, home, prefix, record)
+            _write_slide(one, home, prefix + stems[one.slide_id], record)
             drawn = True
         except SurvfuseError as error:
             record.fail(patient, modality, one.slide_id, error)
@@ -188,16 +199,22 @@ def _write_patient(
 def _write_slide(
     slide_map: SlideMap,
     home: Path,
-    prefix: str,
+    stem: str,
     record: MapRecord,
 ) -> None:
     """Write the maps of a slide: all of its files or none."""
-    stem = prefix + safe_stem(slide_map.slide_id)
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=home) as stage:
         written = write_files(slide_map, stage, record.options, stem=stem)
         files = [path.replace(home / path.name) for path in written]
     record.notes += slide_map.notes
+    options = record.options
+    if (
+        slide_map.image is None
+        and "qupath" in options.formats
+        and options.origin == "bounds"
+    ):
+        record.notes.append(NO_BOUNDS)
     names = [path.relative_to(home.parent).as_posix() for path in files]
     pictures = {}
     for score in record.options.drawn(slide_map):
@@ -232,7 +249,8 @@ def _write_extremes(
     explanation: Explanation,
     patient: str,
     modality: str,
-    path: Path,
+    folder: Path,
+    path: str,
     record: MapRecord,
 ) -> None:
     """Write the tiles of a patient with the highest and the lowest risk."""
@@ -246,17 +264,20 @@ def _write_extremes(
     if not len(examples):
         return
     captions = [f"{risk:+.2f}".replace("-", "−") for risk in examples["tile_risk"]]
-    slides = [row for row in record.slides if row["patient_id"] == patient]
-    grey = any("tile_risk" in row["grey"] for row in slides)
+    grey = False
+    for row in record.slides:
+        if (row["patient_id"], row["modality"]) == (patient, modality):
+            grey = grey or "tile_risk" in row["grey"]
     after = "\n(does not\nreproduce)" if grey else "\ntile risk"
     examples["group"] += after
-    _save(path, contact_sheet(examples, pictures, captions), record)
+    _save(folder, path, contact_sheet(examples, pictures, captions), record)
 
 
 def _write_clusters(
     explanation: Explanation,
     modality: str,
-    path: Path,
+    folder: Path,
+    path: str,
     record: MapRecord,
 ) -> None:
     """Write the tiles nearest to the centre of each cluster."""
@@ -268,12 +289,11 @@ def _write_clusters(
         record.notes.append(f"{modality}: no gallery of clusters: {error}")
         return
     if len(examples):
-        _save(path, contact_sheet(examples, pictures), record)
+        _save(folder, path, contact_sheet(examples, pictures), record)
 
 
-def _save(path: Path, figure: Any, record: MapRecord) -> None:
-    """Write a figure as PNG."""
-    with atomic_path(path, durable=False) as place:
+def _save(folder: Path, name: str, figure: Any, record: MapRecord) -> None:
+    """Write a figure as PNG below the folder of maps."""
+    with atomic_path(folder / name, durable=False) as place:
         figure.savefig(place, format="png", facecolor="white")
-    root = next(one for one in path.parents if one.name == FOLDER)
-    record.galleries.append(path.relative_to(root).as_posix())
+    record.galleries.append(name)

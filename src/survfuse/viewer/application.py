@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,17 +11,14 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from survfuse._errors import InputError, SlideError, SurvfuseError
-from survfuse._storage import file_stamp
 from survfuse.maps import SlideMap
+from survfuse.maps.pixels import float32_bytes
 from survfuse.viewer import security
 from survfuse.viewer.open_slides import OpenSlides
+from survfuse.viewer.shown_slide import shown_slide, version_of
 from survfuse.viewer.slide_view import (
     THUMBNAIL_PX,
     number_bytes,
-    picture_around,
-    picture_of,
-    score_bytes,
-    slide_record,
 )
 from survfuse.viewer.study import Study
 
@@ -85,30 +81,13 @@ class _Handlers:
     def slide(self, patient: Id, modality: Id, slide: Id) -> Response:
         """One slide: where image and map lie, scores, tiles to list."""
         own = self.study.slide(patient, (modality, slide))
-        one, why = self.study.map_of(patient, own)
-        picture, version, no_image = None, "", own.why_no_image
-        if own.image is not None:
-            try:
-                with self.slides.reading(own.image) as zoom:
-                    picture = picture_of(zoom.picture)
-                version = version_of(own.image)
-            except SurvfuseError as error:
-                no_image = str(error)
-        if picture is None and one is not None:
-            picture = picture_of(picture_around(one)) | {"levels": 1}
-        record = slide_record(
-            one,
-            picture,
-            why_no_map=why,
-            why_no_image=no_image,
-            version=version,
-        )
+        _, record = shown_slide(self.study, patient, own, self.slides)
         return JSONResponse(record)
 
     def score(self, patient: Id, modality: Id, slide: Id, name: Id) -> Response:
         """A score, Float32."""
         one = self._needed_map(patient, modality, slide)
-        return Response(score_bytes(one, name), media_type=BINARY)
+        return Response(float32_bytes(one, name), media_type=BINARY)
 
     def numbers(self, patient: Id, modality: Id, slide: Id) -> Response:
         """Numbers of tiles, Int32."""
@@ -150,7 +129,7 @@ class _Handlers:
         x, y = one.places.corners[tile].tolist()
         with self.slides.reading(path) as zoom:
             content = zoom.thumbnail(x, y, one.side, THUMBNAIL_PX)
-        return Response(content, media_type="image/jpeg", headers=KEPT)
+        return Response(content, media_type="image/jpeg")  # its number is the map's
 
     def page(self, patient: Id) -> Response:
         """The whole page about a patient."""
@@ -170,12 +149,6 @@ class _Handlers:
         if own.image is None:
             raise InputError(own.why_no_image)
         return own.image
-
-
-def version_of(path: Path) -> str:
-    """A few letters that change with the file."""
-    stamp = f"{path} {file_stamp(path)}"
-    return sha256(stamp.encode()).hexdigest()[:12]
 
 
 def _check_tile(one: SlideMap, tile: int) -> None:

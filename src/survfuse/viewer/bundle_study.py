@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,13 +15,11 @@ from survfuse._storage import sha256_file
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import DriftReport
-from survfuse.decomposition.readings import CONSTANT
 from survfuse.estimator import SurvivalFusion
-from survfuse.evaluation.default_horizons import default_horizons
+from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation, explain
-from survfuse.explanations.explained import read
+from survfuse.explanations.explained import FLAT, is_flat, read
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
-from survfuse.maps import SlideMap
 from survfuse.prediction import Prediction
 from survfuse.report.patient_page import patient_page
 from survfuse.viewer.neighbours import nearest_in_cluster
@@ -34,7 +31,7 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import SlideKey, Study, term_rows
+from survfuse.viewer.study import EVERY_SLIDE, Maps, SlideKey, Study, described_terms
 
 MOST_KEPT = 8
 """Patients whose maps are kept."""
@@ -79,9 +76,13 @@ class BundleStudy(Study):
         self._notes: dict[str, list[str]] = {}
         for patient, text in prediction.notes:
             self._notes.setdefault(patient, []).append(text)
-        horizon = _horizon(model)
+        horizon = main_horizon(
+            model.need_fitted().summary
+        )  # as the page about a patient
         spread = _disagreement(model, cohort, self._whole)
-        table = _table(cohort, prediction, spread, horizon)
+        table = _table(
+            cohort, prediction, spread, horizon, is_flat(model.need_fitted())
+        )
         super().__init__(cohort, source, table)
 
     @property
@@ -121,36 +122,36 @@ class BundleStudy(Study):
                 explanation = self.explanation(patient)
             except (InputError, ConfigError) as error:
                 return {"rows": [], "why": str(error)}
-            own = explanation.terms.loc[patient].drop(CONSTANT)
+            own = explanation.terms.loc[patient].to_dict()
             grey, judged = grey_terms(explanation), terms_by_agreement(explanation)
             excluded = explanation.excluded
         says = {name: row["says"] for name, row in judged.items() if row.get("says")}
-        rows = term_rows(own.to_dict(), grey, says, self.labels)
         left_out = []
         for term, reason in zip(excluded["term"], excluded["reason"], strict=True):
             left_out.append(
                 {"term": self.labels.term(str(term)), "reason": str(reason)}
             )
-        return {"rows": rows, "why": "", "excluded": left_out}
+        about = described_terms(own, grey, says, self.labels)
+        return about | {"excluded": left_out}
 
-    def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
+    def maps(self, patient: str, modality: str) -> Maps:
         """Maps of the slides of a patient; see `Study.maps`."""
         key = patient, modality
         with self._lock:
             if key not in self._maps:
+                failed: dict[str, str] = {}
                 try:
-                    maps = self.explanation(patient).slide_maps(patient, modality)
-                    self._maps[key] = maps, ""
+                    explanation = self.explanation(patient)
+                    maps = explanation.slide_maps(patient, modality, failed=failed)
                 except (InputError, ConfigError) as error:
-                    self._maps[key] = {}, str(error)
-            maps_and_why: tuple[Mapping[str, SlideMap], str] = _latest(self._maps, key)
-            return maps_and_why
+                    maps, failed = {}, {EVERY_SLIDE: str(error)}
+                self._maps[key] = maps, failed
+            maps_and_reasons: Maps = _latest(self._maps, key)
+            return maps_and_reasons
 
     def neighbours(self, patient: str, key: SlideKey, tile: int) -> dict[str, Any]:
         """Tiles of the patient nearest to one among those of its cluster; see `Study`."""
-        maps, why = self.maps(patient, key[0])
-        if key[1] not in maps:
-            return {"tiles": [], "why": why or "there is no map of the slide"}
+        maps, _ = self.maps(patient, key[0])
         with self._lock:
             explained = self.explanation(patient).explained
             return nearest_in_cluster(explained, maps, key[1], tile)
@@ -185,30 +186,26 @@ def _explained(
         return None, str(error)
 
 
-def _horizon(model: SurvivalFusion) -> float | None:
-    """Middle one of the times at which `predict` gives survival by default."""
-    summary = model.need_fitted().summary
-    longest = summary.get("calibration_cohort", summary)["longest_time"]
-    times = default_horizons(summary["unit"], longest)
-    return times[(len(times) - 1) // 2] if times else None
-
-
 def _table(
     cohort: Cohort,
     prediction: Prediction,
     spread: FloatArray | None,
-    horizon: float | None,
+    horizon: float,
+    flat: bool,
 ) -> PatientTable:
-    """The table of a prediction."""
+    """The table of a prediction; of a flat model, which orders nobody, without risk groups."""
     ids, unit = prediction.patient_id, prediction.unit
     columns, notes = [patients_of(ids)], []
-    if horizon is not None and prediction.calibrator.has_curves:
+    if prediction.calibrator.has_curves:
         risk = 1 - prediction.survival([horizon])[:, 0]
         title = f"Risk at {horizon:g} {unit}"
         says = "predicted share of such patients with the event by then"
         columns.append(numbers("risk", title, risk, says, "percent", filtered=True))
+    if not flat:
+        columns.append(risk_groups(prediction.risk_group.astype(np.float64)))
+    else:
+        notes.append(FLAT)
     columns += [
-        risk_groups(prediction.risk_group.astype(np.float64)),
         numbers("log_risk", "Log-risk", prediction.log_risk, "larger is earlier"),
         numbers(
             "predicted_time",
@@ -268,10 +265,4 @@ def _disagreement(
         readings = read(fitted, parts, known, cohort.patients)
     else:
         readings = explanation.explained.readings
-    risks = []
-    for member in parts.members:
-        total = np.zeros(len(readings))
-        for part in member:
-            total += part.value(readings)
-        risks.append(total)
-    return np.asarray(np.std(risks, axis=0, ddof=1))
+    return np.asarray(parts.member_log_risks(readings).std(axis=0, ddof=1))

@@ -6,23 +6,20 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from survfuse._errors import SurvfuseError
 from survfuse._storage import to_json, write_text
 from survfuse.maps import SlideMap
+from survfuse.maps.pixels import float32_bytes
 from survfuse.viewer.deep_zoom import DeepZoom
 from survfuse.viewer.open_slides import OpenSlides
-from survfuse.viewer.slide_view import (
-    THUMBNAIL_PX,
-    number_bytes,
-    picture_around,
-    picture_of,
-    score_bytes,
-    slide_record,
-)
+from survfuse.viewer.shown_slide import shown_slide
+from survfuse.viewer.slide_view import THUMBNAIL_PX, number_bytes
 from survfuse.viewer.study import PatientSlide, Study
 
 LONGEST_SIDE = 8192
@@ -131,7 +128,7 @@ def _content(study: Study, patient: str, slides: OpenSlides) -> dict[str, Any]:
     owned, sizes = study.slides(patient), []
     for slide in owned:
         if slide.image is not None:
-            with slides.reading(slide.image) as zoom:
+            with suppress(SurvfuseError), slides.reading(slide.image) as zoom:
                 sizes.append((zoom.picture.width, zoom.picture.height))
     scale = scale_of(sizes)
     content = []
@@ -149,8 +146,7 @@ def _slide(
     scale: int,
 ) -> dict[str, Any]:
     """One slide: record, scores, numbers and pictures in Base64."""
-    one, why = study.map_of(patient, slide)
-    picture, version = None, ""
+    one, record = shown_slide(study, patient, slide, slides, scale)
     entry: dict[str, Any] = {
         "modality": slide.modality,
         "slide": slide.slide_id,
@@ -159,24 +155,19 @@ def _slide(
         "tiles": {},
         "thumbnails": {},
     }
-    if slide.image is not None:
-        with slides.reading(slide.image) as zoom:
-            picture, version = picture_of(zoom.picture, scale), "file"
-            entry["tiles"] = _pyramid(zoom, picture["levels"])
-    elif one is not None:
-        picture = picture_of(picture_around(one)) | {"levels": 1}
-    record = slide_record(
-        one,
-        picture,
-        why_no_map=why,
-        why_no_image=slide.why_no_image,
-        version=version,
-    )
+    image = slide.image if record["version"] else None
+    if image is not None:
+        with slides.reading(image) as zoom:
+            entry["tiles"] = _pyramid(zoom, record["picture"]["levels"])
     if one is not None and one.scores:
         for name in one.scores:
-            entry["scores"][name] = _text(score_bytes(one, name))
+            entry["scores"][name] = _text(float32_bytes(one, name))
         entry["numbers"] = _text(number_bytes(one))
-        entry |= _of_listed(study, patient, slide, one, slides, record["listed"])
+        near = _neighbours(study, one, record["listed"])
+        entry["neighbours"] = near
+        if image is not None:
+            with slides.reading(image) as zoom:
+                entry["thumbnails"] = _thumbnails(zoom, one, near)
     return entry | {"record": record}
 
 
@@ -192,29 +183,32 @@ def _pyramid(zoom: DeepZoom, levels: int) -> dict[str, str]:
     return tiles
 
 
-def _of_listed(
+def _neighbours(
     study: Study,
-    patient: str,
-    slide: PatientSlide,
     one: SlideMap,
-    slides: OpenSlides,
     listed: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """Neighbours of the listed tiles, and pictures of both."""
-    key, found = (slide.modality, slide.slide_id), {}
-    wanted = {tile["tile"] for tile in listed}
-    for tile in sorted(wanted):
-        found[tile] = study.neighbours(patient, key, tile)
-        for near in found[tile]["tiles"]:
-            if near["slide"] == slide.slide_id:
-                wanted.add(near["tile"])
+) -> dict[int, dict[str, Any]]:
+    """Neighbours of each listed tile."""
+    key = one.modality, one.slide_id
+    numbers = sorted(tile["tile"] for tile in listed)
+    return {tile: study.neighbours(one.patient_id, key, tile) for tile in numbers}
+
+
+def _thumbnails(
+    zoom: DeepZoom,
+    one: SlideMap,
+    near: Mapping[int, dict[str, Any]],
+) -> dict[int, str]:
+    """Pictures of the listed tiles and of their neighbours on the slide, in Base64."""
+    wanted = set(near)
+    for found in near.values():
+        own = [tile for tile in found["tiles"] if tile["slide"] == one.slide_id]
+        wanted |= {tile["tile"] for tile in own}
     pictures = {}
-    if slide.image is not None:
-        with slides.reading(slide.image) as zoom:
-            for tile in sorted(wanted):
-                x, y = one.places.corners[tile].tolist()
-                pictures[tile] = _text(zoom.thumbnail(x, y, one.side, THUMBNAIL_PX))
-    return {"neighbours": found, "thumbnails": pictures}
+    for tile in sorted(wanted):
+        x, y = one.places.corners[tile].tolist()
+        pictures[tile] = _text(zoom.thumbnail(x, y, one.side, THUMBNAIL_PX))
+    return pictures
 
 
 def _text(content: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,8 +10,6 @@ import pandas as pd
 
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
-from survfuse.decomposition.readings import CONSTANT
-from survfuse.maps import SlideMap
 from survfuse.results import Result
 from survfuse.viewer.patient_table import (
     Column,
@@ -22,14 +19,14 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import Study, term_rows
+from survfuse.viewer.study import EVERY_SLIDE, Maps, Study, described_terms
 
 NO_MAPS = (
     "maps of slides need a bundle: this is a run of cross-validation, which keeps no model; train "
     "one (`survfuse train`) and view that"
 )
 NO_TERMS = "the run computed no terms"
-TERM_COLUMNS = ("patient_id", "repeat", "fold", CONSTANT)
+OUT_OF_FOLD = "out of fold; agreement not measured"
 
 
 class RunStudy(Study):
@@ -47,24 +44,30 @@ class RunStudy(Study):
 
     def __init__(self, result: Result, cohort: Cohort, source: Path) -> None:
         self.result = result
-        table, mean = _table(result, cohort), None
-        if result.terms is not None:
-            names = [name for name in result.terms if name not in TERM_COLUMNS]
-            mean = result.terms.groupby("patient_id")[names].mean()
-        self._terms = mean
-        super().__init__(cohort, source, table)
+        self._terms = _terms(result)
+        super().__init__(cohort, source, _table(result, cohort))
 
     def terms(self, patient: str) -> dict[str, Any]:
-        """Mean over repeats of the out-of-fold terms of a patient; see `Study.terms`."""
+        """Out-of-fold terms of a patient, of the same repeat as the table; see `Study.terms`."""
         if self._terms is None or patient not in self._terms.index:
             return {"rows": [], "why": NO_TERMS}
         own = self._terms.loc[patient].to_dict()
-        says = dict.fromkeys(map(str, own), "out of fold, mean over repeats")
-        return {"rows": term_rows(own, (), says, self.labels), "why": ""}
+        says = dict.fromkeys(map(str, own), OUT_OF_FOLD)
+        return described_terms(own, (), says, self.labels)
 
-    def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
+    def maps(self, patient: str, modality: str) -> Maps:
         """No maps, and why; see `Study.maps`."""
-        return {}, NO_MAPS
+        return {}, {EVERY_SLIDE: NO_MAPS}
+
+
+def _terms(result: Result) -> pd.DataFrame | None:
+    """Terms of a run's first repeat by patient; None where it computed none."""
+    if result.terms is None:
+        return None
+    repeat = result.first_repeat["repeat"].iloc[0]
+    own = result.terms[result.terms["repeat"] == repeat]
+    terms: pd.DataFrame = own.set_index("patient_id").drop(columns=["repeat", "fold"])
+    return terms
 
 
 def _table(result: Result, cohort: Cohort) -> PatientTable:

@@ -9,23 +9,24 @@ import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._types import IntArray
-from survfuse.maps import SlideMap
+from survfuse.maps import Score, SlideMap
 from survfuse.maps import colours as map_colours
 from survfuse.viewer.deep_zoom import Picture
 
 MOST_LISTED = 10
 """Tiles in the table with the highest contributions, and with the lowest."""
 THUMBNAIL_PX = 112
-LISTED_BY = ("contribution", "tile_risk")
-VALUES = {"contribution": "contribution", "tile_risk": "risk", "attention": "share"}
-"""Scores in the table of tiles, and what they are called there."""
-PURPLE_GREEN = (
-    (64, 0, 75),
-    (153, 112, 171),
-    (247, 247, 247),
-    (90, 174, 97),
+CONTRIBUTION = "contribution"
+VALUES = {"tile_risk": "risk", "attention": "share"}
+"""Further scores in the table of tiles, and what they are called there."""
+GREEN_PURPLE = (
     (0, 68, 27),
+    (90, 174, 97),
+    (247, 247, 247),
+    (153, 112, 171),
+    (64, 0, 75),
 )
+"""Green lowers the risk: nobody reads it as a warning."""
 VIRIDIS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 
 
@@ -34,7 +35,7 @@ def palettes() -> dict[str, Any]:
     return {
         "diverging": {
             "blue to orange": map_colours.BLUE_ORANGE,
-            "purple to green": PURPLE_GREEN,
+            "green to purple": GREEN_PURPLE,
         },
         "sequential": {
             "white to purple": map_colours.WHITE_PURPLE,
@@ -79,11 +80,6 @@ def picture_around(one: SlideMap) -> Picture:
     return Picture(max(width, 1), max(height, 1), left, top, tile=side)
 
 
-def score_bytes(one: SlideMap, name: str) -> bytes:
-    """A score as an image: little-endian Float32, row by row, NaN where no tile lies."""
-    return one.image_of(name).astype("<f4").tobytes()
-
-
 def tile_numbers(one: SlideMap) -> IntArray:
     """Number of the tile of each pixel of the map, (rows, columns); −1 where none lies."""
     lattice = one.lattice
@@ -106,13 +102,18 @@ def listed_tiles(one: SlideMap, most: int = MOST_LISTED) -> list[dict[str, Any]]
         `tile` (number within the slide), `row, column` (of the map), `x, y` (level-0 px),
         `cluster` (None where not known), and those of `contribution, risk, share` that are known.
     """
-    names = [name for name in (*LISTED_BY, *one.scores) if name in one.scores]
-    if not names:
+    score = listed_by(one)
+    if score is None:
         return []
-    order = np.argsort(-one.scores[names[0]].values, kind="stable")
+    order = np.argsort(-score.values, kind="stable")
     if len(order) > 2 * most:
         order = np.concatenate([order[:most], order[-most:]])
     return [tile_record(one, int(tile)) for tile in order]
+
+
+def listed_by(one: SlideMap) -> Score | None:
+    """The score by which tiles are listed: the contribution, or that to an interaction."""
+    return one.scores.get(CONTRIBUTION) or next(iter(one.scores.values()), None)
 
 
 def tile_record(one: SlideMap, tile: int) -> dict[str, Any]:
@@ -136,6 +137,9 @@ def tile_record(one: SlideMap, tile: int) -> dict[str, Any]:
         "y": y,
         "cluster": None if one.clusters is None else int(one.clusters[tile]),
     }
+    score = listed_by(one)
+    if score is not None:
+        record[CONTRIBUTION] = float(score.values[tile])
     for name, key in VALUES.items():
         if name in one.scores:
             record[key] = float(one.scores[name].values[tile])
@@ -158,8 +162,10 @@ def slide_record(
     **more
         Further entries: `why_no_map`, `why_no_image`, `version`, `vendor`.
     """
+    score = None if one is None else listed_by(one)
     return {
         "map": None if one is None else one.described(),
+        "listed_by": "" if score is None else score.title,
         "listed": [] if one is None else listed_tiles(one),
         "picture": picture,
         **more,

@@ -14,6 +14,7 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.labels import Labels
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import SlideImage
+from survfuse.decomposition.readings import CONSTANT
 from survfuse.explanations.tile_gallery import images_of_bag
 from survfuse.maps import SlideMap
 from survfuse.viewer.patient_table import PATIENT, PatientTable
@@ -21,6 +22,10 @@ from survfuse.viewer.slide_view import palettes
 
 SlideKey = tuple[str, str]
 """Modality and slide."""
+EVERY_SLIDE = ""
+"""In the place of a slide: what holds of all of them."""
+Maps = tuple[Mapping[str, SlideMap], Mapping[str, str]]
+"""Maps by slide, and by slide the reason why it has none."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,11 @@ class Study(ABC):
         slide: PatientSlide,
     ) -> tuple[SlideMap | None, str]:
         """The map of a slide, and why there is none or nothing on it."""
-        maps, why = self.maps(patient, slide.modality)
+        maps, reasons = self.maps(patient, slide.modality)
         one = maps.get(slide.slide_id)
-        return one, why if one is None else one.why_blank
+        if one is not None:
+            return one, one.why_blank
+        return None, reasons.get(slide.slide_id) or reasons.get(EVERY_SLIDE, "")
 
     def record_of(self, patient: str) -> dict[str, Any]:
         """One patient as JSON: facts, terms, slides.
@@ -174,11 +181,11 @@ class Study(ABC):
 
     @abstractmethod
     def terms(self, patient: str) -> dict[str, Any]:
-        """Terms of the log-risk of a patient as JSON: `rows` of name, value, grey; `why`."""
+        """Terms of the log-risk of a patient, as `described_terms`; or no `rows`, and `why`."""
 
     @abstractmethod
-    def maps(self, patient: str, modality: str) -> tuple[Mapping[str, SlideMap], str]:
-        """Maps of the slides of a patient, by slide, and why there are none."""
+    def maps(self, patient: str, modality: str) -> Maps:
+        """Maps of the slides of a patient, and why others have none."""
 
     def neighbours(self, patient: str, key: SlideKey, tile: int) -> dict[str, Any]:
         """Tiles of the patient nearest to one among those of its cluster, as JSON."""
@@ -212,17 +219,18 @@ class Study(ABC):
         return images
 
 
-def term_rows(
+def described_terms(
     values: Mapping[Any, Any],
     grey: Collection[str],
     says: Mapping[str, str],
     labels: Labels,
-) -> list[dict[str, Any]]:
-    """Terms of a log-risk as JSON, the largest first.
+) -> dict[str, Any]:
+    """Terms of a log-risk as JSON, the largest first; with `constant` they add up to `total`.
 
     Parameters
     ----------
     values : mapping of term to float
+        With the constant, which the training patients have on average.
     grey : collection of str
         Terms that do not reproduce.
     says : mapping of term to str
@@ -230,8 +238,9 @@ def term_rows(
     labels : Labels
         Of the cohort file.
     """
-    rows = []
-    for name, value in sorted(values.items(), key=lambda item: -abs(item[1])):
+    rows, constant = [], float(values[CONSTANT])
+    terms = {name: value for name, value in values.items() if name != CONSTANT}
+    for name, value in sorted(terms.items(), key=lambda item: -abs(item[1])):
         rows.append(
             {
                 "name": labels.term(str(name)),
@@ -240,4 +249,5 @@ def term_rows(
                 "says": says.get(str(name), "agreement not measured"),
             },
         )
-    return rows
+    total = float(sum(values.values()))
+    return {"rows": rows, "constant": constant, "total": total, "why": ""}

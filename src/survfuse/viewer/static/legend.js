@@ -18,9 +18,9 @@ function nameEnds(legend, score, stops) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   paintLegend(canvas, stops);
   const low = score.kind === "diverging" ? score.centre - score.limit : 0;
-  const ends = score.unit === "log-risk" ? [" lowers", " raises"] : ["", ""];
   const high = score.centre + score.limit;
-  legend.append(make("span", {}, valueOf(score, low) + ends[0]), canvas, make("span", {}, valueOf(score, high) + ends[1]));
+  const [below, above] = [low, high].map((value, place) => `${valueOf(score, value)} ${score.directions[place]}`.trim());
+  legend.append(make("span", {}, below), canvas, make("span", {}, above));
 }
 
 function nameClusters(legend, colours) {

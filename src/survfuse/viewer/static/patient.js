@@ -126,6 +126,7 @@ export class PatientPage {
   }
 
   pictureOf(slide, one) {
+    if (slideKey(slide) === slideKey(this.slide) && !this.record.version) return null; // it cannot be read
     const known = this.slides.find((own) => slideKey(own) === slideKey(slide));
     return known && known.picture ? this.source.thumbnail(slide, this.record, one.tile) : null;
   }
@@ -188,8 +189,14 @@ export class PatientPage {
   }
 
   async scoreOf(name) {
-    if (!this.scores.has(name)) this.scores.set(name, this.source.score(this.slide, name));
-    return this.scores.get(name);
+    const { scores } = this; // those of this slide
+    if (!scores.has(name)) scores.set(name, this.source.score(this.slide, name));
+    try {
+      return await scores.get(name);
+    } catch (error) {
+      scores.delete(name); // the next choice tries again
+      throw error;
+    }
   }
 
   async draw() {
@@ -210,9 +217,10 @@ export class PatientPage {
       view.setMap(null, 0);
       return;
     }
-    const values = await this.scoreOf(score.name);
-    if (this.views[side] !== view) return; // closed meanwhile
     const { rows, columns } = this.record.map;
+    const values = await this.scoreOf(score.name);
+    if (this.views[side] !== view || this.look[side] !== score.name) return; // another was chosen meanwhile
+    legend.replaceChildren(); // of a draw that was faster
     const stops = stopsOf(this.palettes, score, this.look.palette);
     const look = {
       stops,
@@ -253,6 +261,7 @@ export class PatientPage {
     writeLook(this.look);
     markListed(tile);
     const values = await Promise.all(map.scores.map(async (score) => [score, (await this.scoreOf(score.name))[place]]));
+    if (this.slide !== slide || this.look.tile !== String(tile)) return; // another was chosen
     const box = fillPanel(tile, { unit: "x, y (px)", text: `${Math.round(this.marker.x)}, ${Math.round(this.marker.y)}` }, values);
     const told = values.filter(([score]) => ["contribution", "tile_risk"].includes(score.name));
     this.say(`Tile ${tile}${told.map(([score, value]) => `; ${score.title.toLowerCase()} ${valueOf(score, value)}`).join("")}.`);

@@ -28,6 +28,10 @@ export function fillTerms(terms) {
       make("td", { class: "r" }, make("span", { class: kind }, signed(row.value))),
       make("td", {}, sign), make("td", {}, row.says));
   });
+  const whole = (name, value) => make("tr", { class: "whole" },
+    make("th", { scope: "row" }, name), make("td", { class: "r" }, Math.abs(value) < 0.005 ? "0.00" : signed(value)), make("td"), make("td"));
+  rows.unshift(whole("Training patients on average", terms.constant));
+  rows.push(whole("This patient", terms.total));
   const heads = ["Term", "Log-risk", "Direction", "Remark"];
   const head = make("tr", {}, ...heads.map((text) => make("th", { scope: "col", class: text === "Log-risk" ? "r" : null }, text)));
   box.append(make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Terms of the log-risk" },

@@ -48,7 +48,7 @@ export function fillListed(record, pictureOf, chosen) {
     return;
   }
   const known = ["contribution", "risk", "share", "cluster"].filter((name) => tiles[0][name] !== undefined && tiles[0][name] !== null);
-  const titles = { contribution: "Contribution, log-risk", risk: "Tile risk, log-risk", share: "Share of the bag", cluster: "Cluster" };
+  const titles = { contribution: `${record.listed_by}, log-risk`, risk: "Tile risk, log-risk", share: "Share of the bag", cluster: "Cluster" };
   const texts = {
     contribution: (value) => signed(value, 3),
     risk: (value) => signed(value, 3),
