@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import io
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+import viewed
 from patients import ordered, painted, plain
-from survfuse.explanations import Explanation
+from survfuse.cohort import load_cohort
+from survfuse.explanations import Explanation, explain
 from survfuse.report import patient_slides
 from survfuse.report.patient_page import patient_page
 from survfuse.report.patient_slides import MOST_TILES, slides_of
@@ -70,13 +75,13 @@ def test_without_images_the_map_is_on_paper_and_says_so(
     explanation: Explanation,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = Explanation.slide_maps
+    whole = patient_slides.slide_maps
 
-    def without(self: Explanation, *names: str) -> dict[str, object]:
-        maps = whole(self, *names)
+    def without(*names: Any, **how: Any) -> dict[str, object]:
+        maps = whole(*names, **how)
         return {name: replace(one, image=None) for name, one in maps.items()}
 
-    monkeypatch.setattr(Explanation, "slide_maps", without)
+    monkeypatch.setattr(patient_slides, "slide_maps", without)
     (bag,) = slides_of(explanation, explanation.patients[0], pictures=True)
     assert "drawn on blank paper" in bag["maps"][0]["note"]
 
@@ -100,3 +105,27 @@ def test_tiles_of_unknown_places_say_so() -> None:
     assert "it is not known where its tiles lie" in bag["why_no_map"]
     assert "it is not known where its tiles lie" in bag["why_no_pictures"]
     assert not any(row["picture"] for row in bag["clusters"])
+
+
+@pytest.mark.parametrize("how", viewed.SPOILT)
+def test_a_bad_image_costs_the_pictures_of_its_slide_alone(
+    tmp_path: Path, how: str
+) -> None:
+    cohort = load_cohort(viewed.spoilt(tmp_path, how))
+    (bag,) = slides_of(explain(viewed.model(), cohort, ["001"]), "001", pictures=True)
+    notes = {shown["slide"]: shown["note"] for shown in bag["maps"]}
+    assert notes[viewed.FIRST] == ""
+    assert "drawn on blank paper" in notes[viewed.SECOND]
+    assert re.search(viewed.SPOILT[how], notes[viewed.SECOND])
+    for row in bag["highest"] + bag["lowest"]:
+        assert bool(row["picture"]) == (row["slide"] == viewed.FIRST)
+
+
+def test_a_slide_whose_tiles_lie_nowhere_costs_its_map_alone(tmp_path: Path) -> None:
+    cohort = load_cohort(viewed.nowhere(tmp_path))
+    explanation = explain(viewed.model(), cohort, ["001"])
+    (bag,) = slides_of(explanation, "001", pictures=True)
+    assert [shown["slide"] for shown in bag["maps"]] == [viewed.FIRST]
+    assert "slide '001_20': it is not known where its tiles lie" in bag["why_no_map"]
+    page = plain(patient_page(explanation, "001"))
+    assert "No map of another slide: slide '001_20'" in page

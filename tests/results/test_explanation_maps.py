@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import viewed
 from painted_explanation import painted_cohort, painted_explanation, painted_model
 from small_explanations import small_explanation
 from survfuse._errors import InputError
+from survfuse.cohort import load_cohort
 from survfuse.explanations import explain
 from survfuse.explanations import slide_maps as making
 from survfuse.maps import MapOptions, SlideMap
@@ -160,3 +163,38 @@ def test_a_score_that_no_map_has_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match="no map has risk; there are: tile_risk, "):
         write_maps(painted_explanation(), tmp_path, MapOptions(scores=("risk",)))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", ["absent", "empty", "cut", "replaced"])
+def test_a_bad_image_costs_one_slide(tmp_path: Path, how: str) -> None:
+    cohort = load_cohort(viewed.spoilt(tmp_path, how))
+    explanation = explain(viewed.model(), cohort, ["001"])
+    options = MapOptions(("png", "hdf5"), ("tile_risk",))
+    record = write_maps(explanation, tmp_path / "out", options)
+    images = {row["slide_id"]: row["image"] for row in record.slides}
+    assert images[viewed.FIRST]
+    assert "001/tiles.png" in record.galleries
+    if how == "absent":
+        assert images == {viewed.FIRST: True, viewed.SECOND: False}
+        said = " ".join(record.notes)
+    else:
+        (row,) = record.failed
+        assert row["slide_id"] == viewed.SECOND
+        said = row["reason"]
+    assert re.search(viewed.SPOILT[how], said)
+
+
+def test_ids_that_make_the_same_name_keep_apart(tmp_path: Path) -> None:
+    ids = ["clusters.png", "a/b", "a_b-c14cddc0", "p1", "P1", "maps", "-rf", ".."]
+    cohort = load_cohort(viewed.renamed(tmp_path / "cohort", ids))
+    explanation = explain(viewed.model(), cohort, ids)
+    record = write_maps(explanation, tmp_path / "out", MapOptions(("pixels",)))
+    files = [name for row in record.slides for name in row["files"]]
+    files += record.galleries
+    assert len({name.casefold() for name in files}) == len(files)
+    root = tmp_path / "out" / "maps"
+    there = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
+    assert sorted(there) == sorted(files)
+    homes = {row["patient_id"]: row["files"][0].split("/")[0] for row in record.slides}
+    assert len({home.casefold() for home in homes.values()}) == len(ids)
+    assert not [home for home in homes.values() if home.startswith("-")]

@@ -21,6 +21,7 @@ from survfuse.viewer.export import (
     page_of,
     scale_of,
 )
+from survfuse.viewer.opening import open_study
 
 STATIC = files("survfuse.viewer") / "static"
 
@@ -127,3 +128,18 @@ def test_a_patient_without_slides_and_one_who_is_not_there(tmp_path: Path) -> No
     with pytest.raises(InputError, match="no such patient: 'x'"):
         export_patient(viewed.study(), "x", tmp_path / "b.html")
     assert not (tmp_path / "b.html").exists()
+
+
+@pytest.mark.parametrize("how", viewed.SPOILT)
+def test_a_bad_image_costs_the_image_of_its_slide_alone(
+    tmp_path: Path, how: str
+) -> None:
+    study, _ = open_study(viewed.bundle(), viewed.spoilt(tmp_path, how))
+    export_patient(study, "001", tmp_path / "a.html")
+    good, bad = content_of((tmp_path / "a.html").read_text())["slides"]
+    assert good["tiles"]
+    assert good["record"]["why_no_image"] == ""
+    assert not bad["tiles"]
+    assert not bad["thumbnails"]
+    assert bad["scores"]
+    assert re.search(viewed.SPOILT[how], bad["record"]["why_no_image"])

@@ -46,3 +46,15 @@ def test_without_clusters_it_says_so() -> None:
     assert found == {
         "cluster": None, "of": 0, "tiles": [], "why": neighbours.NO_CLUSTERS,
     }  # fmt: skip
+
+
+def test_a_slide_without_a_map_moves_no_tile() -> None:
+    whole = viewed.study()
+    maps, _ = whole.maps("001", "slides")
+    explained = whole.explanation("001").explained
+    second = {viewed.SECOND: maps[viewed.SECOND]}
+    found = nearest_in_cluster(explained, second, viewed.SECOND, 5, count=10_000)
+    all_of_them = nearest_in_cluster(explained, maps, viewed.SECOND, 5, count=10_000)
+    expected = [row for row in all_of_them["tiles"] if row["slide"] == viewed.SECOND]
+    assert found["tiles"] == expected
+    assert expected

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from survfuse._errors import InputError
-from survfuse._types import ByteArray, IntArray
+from survfuse._types import ByteArray, FloatArray, IntArray
 from survfuse.maps.colours import colours
 from survfuse.maps.slide_map import SlideMap
 
@@ -184,13 +184,25 @@ def check_within(slide_map: SlideMap, reader: SlideReader) -> None:
     ------
     InputError
     """
+    check_corners(slide_map.slide_id, slide_map.places.corners, reader)
+
+
+def check_corners(slide_id: str, corners: FloatArray, reader: SlideReader) -> None:
+    """Refuse tiles that lie beyond a slide, as :func:`check_within` does.
+
+    Parameters
+    ----------
+    slide_id : str
+    corners : array, (tiles, 2)
+        x, y, level-0 px.
+    reader : SlideReader
+    """
     level = reader.levels[0]
-    corners = slide_map.places.corners
     beyond = (corners >= (level.width, level.height)) | (corners < 0)
     if beyond.any():
         x, y = corners[beyond.any(axis=1)][0]
         raise InputError(
-            f"slide {slide_map.slide_id!r}: a tile at ({x:.0f}, {y:.0f}), but {reader.path} has "
+            f"slide {slide_id!r}: a tile at ({x:.0f}, {y:.0f}), but {reader.path} has "
             f"{level.width} × {level.height} px: these are the coordinates of another slide, or "
             "not level-0 px; extract the features of this file",
         )

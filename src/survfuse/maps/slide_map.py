@@ -89,6 +89,7 @@ class SlideMap:
         Of level 0, where the slide table tells it.
     image : path or None
         The slide; None where no image of it is at hand.
+    why_no_image : str
     why_blank : str
         Why there is no score; empty where there is one.
     """
@@ -101,6 +102,7 @@ class SlideMap:
     clusters: IntArray | None = None
     mpp: float | None = None
     image: Path | None = None
+    why_no_image: str = ""
     why_blank: str = ""
     notes: tuple[str, ...] = field(default=())
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from survfuse._errors import SurvfuseError
-from survfuse._storage import sha256_text, write_text
+from survfuse._storage import write_text
 from survfuse.explanations import Explanation
 from survfuse.explanations.figures import signed
 from survfuse.figures.formatting import duration
-from survfuse.maps import safe_stem
+from survfuse.maps import file_stems
 from survfuse.report.patient_outlook import GROUPS, page_horizon
 from survfuse.report.patient_page import page_style, patient_page
 from survfuse.report.wording import environment
@@ -84,14 +84,8 @@ def page_names(patients: Iterable[str]) -> dict[str, str]:
     >>> page_names(["P01", "a/b"])
     {'P01': 'P01.html', 'a/b': 'a_b-c14cddc0.html'}
     """
-    names, taken = {}, {"index"}
-    for patient in patients:
-        stem = safe_stem(patient)
-        if stem.casefold() in taken:
-            stem = f"{stem}-{sha256_text(patient)[:8]}"
-        taken.add(stem.casefold())
-        names[patient] = f"{stem}.html"
-    return names
+    stems = file_stems(patients, ["index"])
+    return {patient: f"{stem}.html" for patient, stem in stems.items()}
 
 
 def _index(

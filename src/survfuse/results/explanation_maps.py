@@ -8,23 +8,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from survfuse._errors import CohortError, InputError, SurvfuseError, listed
+import pandas as pd
+
+from survfuse._errors import InputError, SurvfuseError, listed
 from survfuse._storage import atomic_path
+from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.modalities import BagData
 from survfuse.explanations import Explanation
 from survfuse.explanations.bag_terms import bags
 from survfuse.explanations.slide_maps import slide_maps
 from survfuse.explanations.tile_gallery import (
+    available_pictures,
     cluster_examples,
     contact_sheet,
     extreme_tiles,
     images_of_bag,
-    tile_pictures,
 )
-from survfuse.maps import MapOptions, SlideMap, safe_stem, write_files
+from survfuse.maps import MapOptions, SlideMap, file_stems, safe_stem, write_files
 from survfuse.maps.files import picture_name
 from survfuse.results.explanation_tiles import Step
 
-FOLDER = "maps"
+FOLDER, CLUSTERS = "maps", "clusters.png"
 
 
 @dataclass
@@ -110,19 +114,22 @@ def write_maps(
         record.notes.append("the model reads no slides, so there are no maps")
     _check_scores(explanation, names, record.options.scores)
     place = folder / FOLDER
+    prefixes = {name: f"{safe_stem(name)}." if len(names) > 1 else "" for name in names}
+    galleries = [f"{prefix}{CLUSTERS}" for prefix in prefixes.values()]
+    homes = file_stems(explanation.patients, galleries)
     for name in names:
         shown = gallery and _has_images(explanation, name, record)
-        prefix = f"{safe_stem(name)}." if len(names) > 1 else ""
+        prefix = prefixes[name]
         patients = _patients(explanation, name)
         for done, patient in enumerate(patients):
             step(f"maps of {name}", done, len(patients))
-            home = place / safe_stem(patient)
+            home = place / homes[patient]
             drawn = _write_patient(explanation, patient, name, home, prefix, record)
             if drawn and shown:
                 path = home / f"{prefix}tiles.png"
                 _write_extremes(explanation, patient, name, path, record)
         if shown and any(row["modality"] == name for row in record.slides):
-            _write_clusters(explanation, name, place / f"{prefix}clusters.png", record)
+            _write_clusters(explanation, name, place / f"{prefix}{CLUSTERS}", record)
     return record
 
 
@@ -170,13 +177,13 @@ def _write_patient(
         return False
     for slide, reason in failed.items():
         record.fail(patient, modality, slide, reason)
-    drawn = False
+    drawn, stems = False, file_stems(maps)
     for one in maps.values():
         if one.why_blank:
             record.blank[modality] = one.why_blank
             continue
         try:
-            _write_slide(one, home, prefix, record)
+            _write_slide(one, home, prefix + stems[one.slide_id], record)
             drawn = True
         except SurvfuseError as error:
             record.fail(patient, modality, one.slide_id, error)
@@ -188,11 +195,10 @@ def _write_patient(
 def _write_slide(
     slide_map: SlideMap,
     home: Path,
-    prefix: str,
+    stem: str,
     record: MapRecord,
 ) -> None:
     """Write the maps of a slide: all of its files or none."""
-    stem = prefix + safe_stem(slide_map.slide_id)
     home.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=home) as stage:
         written = write_files(slide_map, stage, record.options, stem=stem)
@@ -219,12 +225,19 @@ def _write_slide(
 
 
 def _has_images(explanation: Explanation, modality: str, record: MapRecord) -> bool:
-    """Whether tiles can be shown; says why not."""
-    try:
-        images_of_bag(explanation.explained.cohort, modality)
-    except (InputError, CohortError) as error:
-        record.notes.append(f"no galleries: {error}")
+    """Whether tiles of any slide can be shown; says of which they cannot."""
+    cohort = explanation.explained.cohort
+    available, data = images_of_bag(cohort, modality), cohort.modalities[modality]
+    if not available.images:
+        record.notes.append(f"no galleries: {available.why_none()}")
         return False
+    assert isinstance(data, BagData)
+    slides = []
+    for patient in _patients(explanation, modality):
+        slides += [slide.slide_id for slide in data.store.slides_of(patient)]
+    absent = available.without(slides)
+    if absent:
+        record.notes.append(f"{modality}: {absent}: on blank paper, in no gallery")
     return True
 
 
@@ -238,8 +251,8 @@ def _write_extremes(
     """Write the tiles of a patient with the highest and the lowest risk."""
     explained = explanation.explained
     try:
-        examples = extreme_tiles(explained, patient, modality)
-        pictures = tile_pictures(explained.cohort, examples)
+        wanted = extreme_tiles(explained, patient, modality)
+        examples, pictures = _shown(explained.cohort, wanted, record)
     except SurvfuseError as error:
         record.notes.append(f"patient {patient}: no gallery: {error}")
         return
@@ -250,7 +263,21 @@ def _write_extremes(
     grey = any("tile_risk" in row["grey"] for row in slides)
     after = "\n(does not\nreproduce)" if grey else "\ntile risk"
     examples["group"] += after
-    _save(path, contact_sheet(examples, pictures, captions), record)
+    name = path.relative_to(path.parents[1]).as_posix()
+    _save(path, name, contact_sheet(examples, pictures, captions), record)
+
+
+def _shown(
+    cohort: Cohort,
+    examples: pd.DataFrame,
+    record: MapRecord,
+) -> tuple[pd.DataFrame, list[bytes]]:
+    """Example tiles whose pixels can be read, and these; the other slides are noted."""
+    pictures, errors = available_pictures(cohort, examples)
+    record.notes += [f"not in a gallery: {error}" for error in errors.values()]
+    there = [picture is not None for picture in pictures]
+    shown = examples[there].reset_index(drop=True)
+    return shown, [picture for picture in pictures if picture is not None]
 
 
 def _write_clusters(
@@ -262,18 +289,17 @@ def _write_clusters(
     """Write the tiles nearest to the centre of each cluster."""
     explained = explanation.explained
     try:
-        examples = cluster_examples(explained, modality)
-        pictures = tile_pictures(explained.cohort, examples)
+        wanted = cluster_examples(explained, modality)
+        examples, pictures = _shown(explained.cohort, wanted, record)
     except SurvfuseError as error:
         record.notes.append(f"{modality}: no gallery of clusters: {error}")
         return
     if len(examples):
-        _save(path, contact_sheet(examples, pictures), record)
+        _save(path, path.name, contact_sheet(examples, pictures), record)
 
 
-def _save(path: Path, figure: Any, record: MapRecord) -> None:
-    """Write a figure as PNG."""
+def _save(path: Path, name: str, figure: Any, record: MapRecord) -> None:
+    """Write a figure as PNG; `name` is its path in the folder of maps."""
     with atomic_path(path, durable=False) as place:
         figure.savefig(place, format="png", facecolor="white")
-    root = next(one for one in path.parents if one.name == FOLDER)
-    record.galleries.append(path.relative_to(root).as_posix())
+    record.galleries.append(name)

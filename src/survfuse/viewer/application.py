@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from survfuse._errors import InputError, SlideError, SurvfuseError
 from survfuse._storage import file_stamp
 from survfuse.maps import SlideMap
+from survfuse.maps.overlay import check_within
 from survfuse.viewer import security
 from survfuse.viewer.open_slides import OpenSlides
 from survfuse.viewer.slide_view import (
@@ -22,6 +23,7 @@ from survfuse.viewer.slide_view import (
     picture_around,
     picture_of,
     score_bytes,
+    shown_picture,
     slide_record,
 )
 from survfuse.viewer.study import Study
@@ -86,15 +88,11 @@ class _Handlers:
         """One slide: where image and map lie, scores, tiles to list."""
         own = self.study.slide(patient, (modality, slide))
         one, why = self.study.map_of(patient, own)
-        picture, version, no_image = None, "", own.why_no_image
-        if own.image is not None:
-            try:
-                with self.slides.reading(own.image) as zoom:
-                    picture = picture_of(zoom.picture)
-                version = version_of(own.image)
-            except SurvfuseError as error:
-                no_image = str(error)
-        if picture is None and one is not None:
+        image, no_image = shown_picture(one, own.image, self.slides, own.why_no_image)
+        picture, version = None, ""
+        if image is not None and own.image is not None:
+            picture, version = picture_of(image), version_of(own.image)
+        elif one is not None:
             picture = picture_of(picture_around(one)) | {"levels": 1}
         record = slide_record(
             one,
@@ -149,6 +147,7 @@ class _Handlers:
         _check_tile(one, tile)
         x, y = one.places.corners[tile].tolist()
         with self.slides.reading(path) as zoom:
+            check_within(one, zoom.reader)
             content = zoom.thumbnail(x, y, one.side, THUMBNAIL_PX)
         return Response(content, media_type="image/jpeg", headers=KEPT)
 

@@ -22,6 +22,7 @@ from survfuse.evaluation.default_horizons import default_horizons
 from survfuse.explanations import Explanation, explain
 from survfuse.explanations.explained import read
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
+from survfuse.explanations.slide_maps import slide_maps
 from survfuse.maps import SlideMap
 from survfuse.prediction import Prediction
 from survfuse.report.patient_page import patient_page
@@ -34,7 +35,7 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
-from survfuse.viewer.study import SlideKey, Study, term_rows
+from survfuse.viewer.study import PatientSlide, SlideKey, Study, term_rows
 
 MOST_KEPT = 8
 """Patients whose maps are kept."""
@@ -138,13 +139,29 @@ class BundleStudy(Study):
         key = patient, modality
         with self._lock:
             if key not in self._maps:
+                failed: dict[str, str] = {}
+                maps: Mapping[str, SlideMap] = {}
                 try:
-                    maps = self.explanation(patient).slide_maps(patient, modality)
-                    self._maps[key] = maps, ""
+                    whole = self.explanation(patient)
+                    maps = slide_maps(whole, patient, modality, failed=failed)
+                    why = "; ".join(failed.values())
                 except (InputError, ConfigError) as error:
-                    self._maps[key] = {}, str(error)
-            maps_and_why: tuple[Mapping[str, SlideMap], str] = _latest(self._maps, key)
+                    why = str(error)
+                self._maps[key] = (maps, why), failed
+            maps_and_why: tuple[Mapping[str, SlideMap], str]
+            maps_and_why, _ = _latest(self._maps, key)
             return maps_and_why
+
+    def map_of(
+        self,
+        patient: str,
+        slide: PatientSlide,
+    ) -> tuple[SlideMap | None, str]:
+        """The map of a slide, and why there is none; see `Study.map_of`."""
+        with self._lock:
+            one, why = super().map_of(patient, slide)
+            _, failed = self._maps[patient, slide.modality]
+        return one, failed.get(slide.slide_id, why)
 
     def neighbours(self, patient: str, key: SlideKey, tile: int) -> dict[str, Any]:
         """Tiles of the patient nearest to one among those of its cluster; see `Study`."""

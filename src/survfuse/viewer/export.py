@@ -6,11 +6,13 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from survfuse._errors import SlideError
 from survfuse._storage import to_json, write_text
 from survfuse.maps import SlideMap
 from survfuse.viewer.deep_zoom import DeepZoom
@@ -21,6 +23,7 @@ from survfuse.viewer.slide_view import (
     picture_around,
     picture_of,
     score_bytes,
+    shown_picture,
     slide_record,
 )
 from survfuse.viewer.study import PatientSlide, Study
@@ -128,17 +131,36 @@ def scale_of(sizes: list[tuple[int, int]]) -> int:
 
 def _content(study: Study, patient: str, slides: OpenSlides) -> dict[str, Any]:
     """Everything that the page reads."""
-    owned, sizes = study.slides(patient), []
-    for slide in owned:
-        if slide.image is not None:
-            with slides.reading(slide.image) as zoom:
-                sizes.append((zoom.picture.width, zoom.picture.height))
+    owned, sizes = [], []
+    for slide in study.slides(patient):
+        one, _ = study.map_of(patient, slide)
+        image, why = shown_picture(one, slide.image, slides, slide.why_no_image)
+        if image is None:
+            owned.append(replace(slide, image=None, why_no_image=why))
+            continue
+        owned.append(slide)
+        sizes.append((image.width, image.height))
     scale = scale_of(sizes)
     content = []
     for slide in owned:
-        content.append(_slide(study, patient, slide, slides, scale))
+        content.append(_slide_or_map(study, patient, slide, slides, scale))
     about = study.record_of(patient) | {"has_page": False}
     return {"about": about, "slides": content}
+
+
+def _slide_or_map(
+    study: Study,
+    patient: str,
+    slide: PatientSlide,
+    slides: OpenSlides,
+    scale: int,
+) -> dict[str, Any]:
+    """One slide as `_slide` has it; without its image where that is damaged somewhere."""
+    try:
+        return _slide(study, patient, slide, slides, scale)
+    except SlideError as error:
+        without = replace(slide, image=None, why_no_image=str(error))
+        return _slide(study, patient, without, slides, scale)
 
 
 def _slide(

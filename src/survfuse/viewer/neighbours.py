@@ -29,7 +29,7 @@ def nearest_in_cluster(
     ----------
     explained : Explained
     maps : mapping of slide to SlideMap
-        Of one patient and bag, all slides, in the order of the store.
+        Of one patient and bag; tiles of slides without a map are no neighbours.
     slide_id : str
     tile : int
         Number within that slide.
@@ -47,9 +47,14 @@ def nearest_in_cluster(
         return {"cluster": None, "of": 0, "tiles": [], "why": NO_CLUSTERS}
     data = explained.cohort.modalities[one.modality]
     assert isinstance(data, BagData)
-    clusters = np.concatenate([own.clusters for own in maps.values()])
-    starts = np.cumsum([0, *(own.tiles for own in maps.values())])
-    chosen = int(starts[list(maps).index(slide_id)]) + tile
+    slides = data.store.slides_of(one.patient_id)
+    names = [slide.slide_id for slide in slides]
+    starts = np.cumsum([0, *(slide.tiles for slide in slides)])
+    clusters = np.full(starts[-1], -1)
+    for name, start, stop in zip(names, starts[:-1], starts[1:], strict=True):
+        if name in maps:
+            clusters[start:stop] = maps[name].clusters
+    chosen = int(starts[names.index(slide_id)]) + tile
     same = np.flatnonzero(clusters == clusters[chosen])
     same = same[same != chosen]
     scaler = explained.fitted.transforms.bag_scaler[one.modality]
@@ -64,7 +69,7 @@ def nearest_in_cluster(
     for place in np.argsort(distances, kind="stable")[:count]:
         row = int(same[place])
         number = int(np.searchsorted(starts, row, side="right")) - 1
-        own = list(maps.values())[number]
+        own = maps[names[number]]
         x, y = own.places.corners[row - starts[number]].tolist()
         found.append(
             {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from survfuse._errors import InputError
+from survfuse._errors import InputError, SurvfuseError
 from survfuse._types import IntArray
 from survfuse.maps import SlideMap
 from survfuse.maps import colours as map_colours
+from survfuse.maps.overlay import check_within
 from survfuse.viewer.deep_zoom import Picture
+from survfuse.viewer.open_slides import OpenSlides
 
 MOST_LISTED = 10
 """Tiles in the table with the highest contributions, and with the lowest."""
@@ -77,6 +80,33 @@ def picture_around(one: SlideMap) -> Picture:
     width, height = np.ceil(size).astype(int).tolist()
     side = max(width, height, 1)
     return Picture(max(width, 1), max(height, 1), left, top, tile=side)
+
+
+def shown_picture(
+    one: SlideMap | None,
+    image: Path | None,
+    slides: OpenSlides,
+    why: str,
+) -> tuple[Picture | None, str]:
+    """Where the image of a slide lies; None where it cannot be shown under its map, and why.
+
+    Parameters
+    ----------
+    one : SlideMap or None
+    image : path or None
+    slides : OpenSlides
+    why : str
+        Why there is no image.
+    """
+    if image is None:
+        return None, why
+    try:
+        with slides.reading(image) as zoom:
+            if one is not None:
+                check_within(one, zoom.reader)
+            return zoom.picture, ""
+    except SurvfuseError as error:
+        return None, str(error)
 
 
 def score_bytes(one: SlideMap, name: str) -> bytes:
