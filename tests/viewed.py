@@ -194,3 +194,12 @@ def renamed(root: Path, ids: Sequence[str]) -> Path:
         table["patient_id"] = table["patient_id"].replace(new)
         table.to_csv(root / name, index=False)
     return root / cohort_file().name
+
+
+def vast(root: Path, side: float) -> Path:
+    """The cohort again, with another side of the tiles of slide SECOND."""
+    place = root / "vast"
+    shutil.copytree(cohort_file().parent, place)
+    with h5py.File(place / "features" / f"{SECOND}.h5", "a") as file:
+        file["coords"].attrs["patch_size_level0"] = side
+    return place / cohort_file().name

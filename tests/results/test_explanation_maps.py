@@ -198,3 +198,22 @@ def test_ids_that_make_the_same_name_keep_apart(tmp_path: Path) -> None:
     homes = {row["patient_id"]: row["files"][0].split("/")[0] for row in record.slides}
     assert len({home.casefold() for home in homes.values()}) == len(ids)
     assert not [home for home in homes.values() if home.startswith("-")]
+
+
+@pytest.mark.parametrize(
+    ("side", "said"),
+    [(1e9, r"tiles of 1e\+09 px, expected at most"), (1e5, "tiles of 100000 px, but ")],
+)
+def test_tiles_larger_than_a_slide_are_refused(
+    tmp_path: Path, side: float, said: str
+) -> None:
+    cohort = load_cohort(viewed.vast(tmp_path, side))
+    record = write_maps(
+        explain(viewed.model(), cohort, ["001"]),
+        tmp_path / "out",
+        MapOptions(("png",), ("tile_risk",)),
+    )
+    assert [row["slide_id"] for row in record.slides] == [viewed.FIRST]
+    (row,) = record.failed
+    assert re.search(said, row["reason"])
+    assert "001/tiles.png" in record.galleries

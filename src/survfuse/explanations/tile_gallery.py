@@ -359,7 +359,7 @@ def _read(
     pictures = []
     with open_slide(image.path) as reader:
         scale, footprint = _level0(image, slide, reader)
-        check_corners(slide.slide_id, corners * scale, reader)
+        check_corners(slide.slide_id, corners * scale, footprint, reader)
         number = level_for(reader, 1.0, max(footprint / side, 1.0))
         down = reader.levels[number].downsample
         read_px = max(1, round(footprint / down))

@@ -23,6 +23,8 @@ ALPHA = 0.6
 PAPER, HATCH = (0xFF, 0xFF, 0xFF), (0xC9, 0xD1, 0xD9)
 """Paper is hatched, so that no pale colour of a map looks like it."""
 HATCH_PX = 7
+MOST_SLIDES = 4
+"""Of the longest side of a slide, that of a tile at most: small pictures may be less than a tile."""
 MOST_TILE_PX = 24
 """Side of a tile in a picture without the slide, at most."""
 
@@ -184,20 +186,34 @@ def check_within(slide_map: SlideMap, reader: SlideReader) -> None:
     ------
     InputError
     """
-    check_corners(slide_map.slide_id, slide_map.places.corners, reader)
+    places = slide_map.places
+    check_corners(slide_map.slide_id, places.corners, slide_map.side, reader)
 
 
-def check_corners(slide_id: str, corners: FloatArray, reader: SlideReader) -> None:
-    """Refuse tiles that lie beyond a slide, as :func:`check_within` does.
+def check_corners(
+    slide_id: str,
+    corners: FloatArray,
+    side: float,
+    reader: SlideReader,
+) -> None:
+    """Refuse tiles that lie beyond a slide, or are larger, as :func:`check_within` does.
 
     Parameters
     ----------
     slide_id : str
     corners : array, (tiles, 2)
         x, y, level-0 px.
+    side : float, level-0 px
+        Of a tile.
     reader : SlideReader
     """
     level = reader.levels[0]
+    if side > MOST_SLIDES * max(level.width, level.height):
+        raise InputError(
+            f"slide {slide_id!r}: tiles of {side:.6g} px, but {reader.path} has {level.width} × "
+            f"{level.height} px: this is another slide, or the tiles are not in level-0 px; "
+            "extract the features of this file",
+        )
     beyond = (corners >= (level.width, level.height)) | (corners < 0)
     if beyond.any():
         x, y = corners[beyond.any(axis=1)][0]

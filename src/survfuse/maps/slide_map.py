@@ -16,6 +16,9 @@ from survfuse.maps.lattice import Lattice
 from survfuse.maps.scores import Score
 from survfuse.readers.bag_files import Slide
 
+MOST_SIDE = 2**17
+"""Level-0 px of the side of a tile, at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class TilePlaces:
@@ -53,7 +56,7 @@ class TilePlaces:
         Raises
         ------
         InputError
-            When it is not known where the tiles lie on level 0.
+            When it is not known where the tiles lie on level 0, or no tile is so large.
         """
         in_um = slide.coord_unit == "um"
         if slide.coord_unit is None or np.isnan(corners).any():
@@ -69,6 +72,11 @@ class TilePlaces:
         side = slide.patch_size_level0
         if side is None and slide.tile_um is not None and mpp is not None:
             side = slide.tile_um / mpp
+        if side is not None and side > MOST_SIDE:
+            raise InputError(
+                f"slide {slide.slide_id!r}: tiles of {side:.6g} px, expected at most "
+                f"{MOST_SIDE:,}; correct the size of a tile that its feature file tells",
+            )
         scale = 1 / float(mpp) if in_um and mpp is not None else 1.0
         return cls(corners * scale, float("nan" if side is None else side))
 
