@@ -24,7 +24,7 @@ PAPER, HATCH = (0xFF, 0xFF, 0xFF), (0xC9, 0xD1, 0xD9)
 """Paper is hatched, so that no pale colour of a map looks like it."""
 HATCH_PX = 7
 MOST_SLIDES = 4
-"""Of the longest side of a slide, that of a tile at most: small pictures may be less than a tile."""
+"""Sides of a slide that a tile has at most: small pictures may be less than a tile."""
 MOST_TILE_PX = 24
 """Side of a tile in a picture without the slide, at most."""
 
