@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from zlib import crc32
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from builders import cohort_files
 from running import quick
@@ -146,3 +149,57 @@ def study() -> BundleStudy:
         load_cohort(cohort_file(), need_outcome=False),
         bundle(),
     )
+
+
+def spoilt(root: Path, how: str) -> Path:
+    """The cohort again, with the image of slide SECOND "absent", "empty", "cut" or "replaced"."""
+    place = root / "spoilt"
+    shutil.copytree(cohort_file().parent, place)
+    image = place / "images" / f"{SECOND}.tif"
+    if how == "absent":
+        image.unlink()
+    elif how == "empty":
+        image.write_bytes(b"")
+    elif how == "cut":
+        image.write_bytes(image.read_bytes()[:-600])
+    else:
+        write_pyramid(image, np.full((300, 400, 3), PALE, np.uint8), 0.25)
+    return place / cohort_file().name
+
+
+SPOILT = {
+    "absent": r"001_20.tif is not there",
+    "empty": r"001_20.tif: ",
+    "cut": r"001_20.tif: ",
+    "replaced": r"slide '001_20': a tile at .* of another slide",
+}
+"""What is said of it, by how."""
+
+
+def nowhere(root: Path) -> Path:
+    """The cohort again, without the places of the tiles of slide SECOND."""
+    place = root / "nowhere"
+    shutil.copytree(cohort_file().parent, place)
+    with h5py.File(place / "features" / f"{SECOND}.h5", "a") as file:
+        del file["coords"]
+    return place / cohort_file().name
+
+
+def renamed(root: Path, ids: Sequence[str]) -> Path:
+    """The cohort again, in which the patients from 003 on are called otherwise."""
+    shutil.copytree(cohort_file().parent, root)
+    new = {f"{number:03d}": name for number, name in enumerate(ids, 3)}
+    for name in ("patients.csv", "rna.csv", "slides.csv"):
+        table = pd.read_csv(root / name, dtype=str, keep_default_na=False)
+        table["patient_id"] = table["patient_id"].replace(new)
+        table.to_csv(root / name, index=False)
+    return root / cohort_file().name
+
+
+def vast(root: Path, side: float) -> Path:
+    """The cohort again, with another side of the tiles of slide SECOND."""
+    place = root / "vast"
+    shutil.copytree(cohort_file().parent, place)
+    with h5py.File(place / "features" / f"{SECOND}.h5", "a") as file:
+        file["coords"].attrs["patch_size_level0"] = side
+    return place / cohort_file().name

@@ -6,7 +6,13 @@ import pytest
 
 from survfuse._errors import CohortError
 from survfuse.cohort import inspect
-from survfuse.cohort.slide_images import SlideImages, find_images
+from survfuse.cohort.slide_images import (
+    AvailableImages,
+    SlideImages,
+    available_images,
+    find_images,
+)
+from survfuse.cohort.spec import load_spec
 
 
 class Files:
@@ -317,3 +323,48 @@ def test_a_number_that_is_none_comes_with_one_that_is(files: Files) -> None:
     ) as told:
         files.find()
     assert "got '40x'" in str(told.value)
+
+
+def available(files: Files) -> AvailableImages:
+    spec = load_spec(files.write())
+    return available_images(spec, files.root, modality="slides")
+
+
+def test_what_is_there_is_found_where_the_rest_is_absent(files: Files) -> None:
+    files.images = ""
+    files.table = ["slide_id,patient_id,path,mpp"]
+    for row in ("a,P1,a.svs,0.5", "b,P1,b.svs,0.5", "c,P2,,", "d,P2,same.svs,"):
+        files.table.append(row)
+    files.table += ["e,P2,same.svs,", "f,P2,f.svs,?"]
+    for name in ("a.svs", "same.svs", "f.svs"):
+        files.image(name)
+    found = available(files)
+    assert list(found.images) == ["a"]
+    assert found.images["a"].mpp == 0.5
+    assert found.why_absent("a") == ""
+    assert found.why_absent("b").endswith("b.svs is not there")
+    assert found.why_absent("c") == "the slide table has no `path`"
+    assert "same.svs is listed for slides 'd', 'e'" in found.why_absent("e")
+    assert found.why_absent("f") == "its `mpp` is no number > 0, but '?'"
+    assert found.why_absent("z") == "the slide table names no image"
+    assert found.without("ab").startswith("no image of slide 'b' (")
+    assert found.without("a") == ""
+    assert found.mpp == {"a": 0.5, "b": 0.5}
+
+
+def test_images_by_name_are_found_where_others_are_absent(files: Files) -> None:
+    for name in ("images/a.svs", "images/c.svs", "images/deep/c.svs"):
+        files.image(name)
+    found = available(files)
+    assert list(found.images) == ["a"]
+    assert found.why_absent("b").endswith("images has no image of its name")
+    assert "its image could be " in found.why_absent("c")
+
+
+def test_without_any_image_the_reason_is_that_of_all(files: Files) -> None:
+    files.images = ""
+    assert "nothing says where the images lie" in available(files).why_none()
+    files.images = "nowhere"
+    assert "no such folder of images" in available(files).why_absent("a")
+    files.images, files.section = "", "packed: bags.h5"
+    assert "the section needs `table:`" in available(files).why_none()

@@ -17,7 +17,7 @@ from painted_explanation import (
     painted_cohort_file,
     painted_explanation,
 )
-from survfuse._errors import CohortError, InputError
+from survfuse._errors import InputError
 from survfuse.cohort import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.explanations import Explanation, tile_gallery
@@ -41,13 +41,13 @@ def explanation() -> Explanation:
     return painted_explanation()
 
 
-def changed(cohort: Cohort, **fields: object) -> Cohort:
-    """Say something else of all slides."""
+def changed(cohort: Cohort, scale: float = 1.0, **fields: object) -> Cohort:
+    """Say something else of all slides; coordinates times a scale."""
     data = cohort.modalities["slides"]
     assert isinstance(data, BagData)
     said = tuple(replace(slide, **fields) for slide in data.store.slides)
     index = replace(data.store._index, slides=said)
-    store = BagStore(index, data.store.features, data.store._coords)
+    store = BagStore(index, data.store.features, data.store._coords * scale)
     bags = BagData("slides", store, data.patients)
     return replace(cohort, modalities={**cohort.modalities, "slides": bags})
 
@@ -154,7 +154,7 @@ def test_coordinates_in_micrometres_show_the_same_pixels(
     data = cohort.modalities["slides"]
     (slide,) = data.store.slides_of(cohort.patients[1])
     mpp = slide.tile_um / slide.patch_size_level0
-    in_um = changed(cohort, coord_unit="um", patch_size_level0=None)
+    in_um = changed(cohort, mpp, coord_unit="um", patch_size_level0=None)
     examples[["x", "y"]] *= mpp
     assert tile_pictures(in_um, examples) == pictures
 
@@ -214,5 +214,5 @@ def test_absent_images_are_named(
     name = examples["slide"].iloc[0]
     elsewhere = tmp_path / "cohort"
     shutil.copytree(slides, elsewhere, ignore=shutil.ignore_patterns(f"{name}.tif"))
-    with pytest.raises(CohortError, match=rf"1 of 8 files are not there: '{name}'"):
+    with pytest.raises(InputError, match=rf"no image of slide '{name}': .* not there"):
         tile_pictures(replace(cohort, root=elsewhere), examples)

@@ -8,7 +8,7 @@ import pytest
 from maps.drawn_maps import drawn_map
 from slide_files import tiny_slide
 from survfuse._errors import InputError, SlideError
-from survfuse.maps import FORMATS, MapOptions, safe_stem, write_files
+from survfuse.maps import FORMATS, MapOptions, file_stems, safe_stem, write_files
 from survfuse.maps.files import _WRITERS, SHOWN
 
 
@@ -70,7 +70,20 @@ def test_options_that_there_are_not_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a/b", "a\\b", "../x", "", "..", "con", "COM1.x", "ä", "a b", "x" * 300, "a:b*?"],
+    [
+        "a/b",
+        "a\\b",
+        "../x",
+        "",
+        "..",
+        "con",
+        "COM1.x",
+        "ä",
+        "a b",
+        "x" * 300,
+        "a:b*?",
+        "-rf",
+    ],
 )
 def test_names_of_files_are_safe(text: str) -> None:
     stem = safe_stem(text)
@@ -78,6 +91,7 @@ def test_names_of_files_are_safe(text: str) -> None:
     assert Path(stem).name == stem
     assert len(stem) < 100
     assert stem.isascii()
+    assert not stem.startswith("-")
     assert not set(stem) & set('/\\:*?"<>| ')
     assert stem.split(".")[0].lower() not in {"con", "com1", ""}
     assert stem != safe_stem(text + "x")
@@ -91,3 +105,12 @@ def test_the_page_names_every_format_and_what_is_drawn() -> None:
     page = (Path(__file__).parents[2] / "docs" / "maps.md").read_text(encoding="utf-8")
     for name in (*FORMATS, *SHOWN):
         assert f"`{name}`" in page
+
+
+def test_no_two_ids_share_a_name_of_a_file() -> None:
+    ids = ["a/b", "a_b-c14cddc0", "p1", "P1", "index", "x" * 300, "x" * 301]
+    stems = file_stems(ids, ["INDEX"])
+    assert list(stems) == ids
+    folded = {stem.casefold() for stem in stems.values()}
+    assert len(folded | {"index"}) == len(ids) + 1
+    assert stems["p1"] == "p1"

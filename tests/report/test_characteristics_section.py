@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_type_hints
+
+import pytest
 
 from report.conftest import Builder
 from report.described import LABELS
 from report.described import characteristics as made_up
 from report.performed import add_performance
 from report.reading import Page, read
+from survfuse._errors import InputError
 from survfuse.cohort.labels import Labels
 from survfuse.report.characteristics_section import characteristics
 from survfuse.results.run_tables import TYPES, plain_records
-from survfuse.results.schema import frame
+from survfuse.results.schema import CharacteristicRow, frame
 
 Shown = dict[str, Any]
 
@@ -88,3 +91,9 @@ def test_the_page_of_an_old_run_says_what_it_lacks(plain: Page, full: Page) -> N
     what = "Characteristics by event: not recorded by this run"
     assert what in plain.text
     assert what not in full.text
+
+
+def test_rows_that_lack_their_group_are_refused() -> None:
+    row = dict.fromkeys(get_type_hints(CharacteristicRow))
+    with pytest.raises(InputError, match="expected rows with a `kind`, of the groups"):
+        characteristics([row], Labels(), "days")

@@ -82,6 +82,19 @@ def test_the_list_leads_to_the_pages(
         assert page.inner_text("h1") == f"Patient {explanation.patients[2]}"
 
 
+def test_a_word_longer_than_a_line_is_broken(
+    browser: Any,
+    explanation: Explanation,
+    tmp_path: Path,
+) -> None:
+    path, word = tmp_path / "page.html", "W" * 100
+    html = patient_page(explanation, explanation.patients[0], pictures=False)
+    html = html.replace("<h2", f"<h2>{word}</h2><p>{word}</p><h2")
+    path.write_text(html, encoding="utf-8")
+    with opened_page(browser, path.as_uri(), viewport=PHONE) as page:
+        assert overflow(page) <= 0
+
+
 def _smallest_letters(page: Any) -> float:
     """Height of the smallest text as it is seen, px; that of figures shrinks with them."""
     script = """

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import io
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from PIL import Image
 
+import viewed
 from patients import ordered, painted, plain
-from survfuse.explanations import Explanation
+from survfuse.cohort import load_cohort
+from survfuse.explanations import Explanation, explain
 from survfuse.report import patient_slides
 from survfuse.report.patient_page import patient_page
 from survfuse.report.patient_slides import MOST_TILES, slides_of
@@ -151,3 +155,27 @@ def test_a_map_that_does_not_reproduce_says_so_and_names_no_direction(
     text = plain(patient_page(explanation, patient))
     assert "Tile risk does not reproduce , slide" in text
     assert "lower higher" not in text
+
+
+@pytest.mark.parametrize("how", viewed.SPOILT)
+def test_a_bad_image_costs_the_pictures_of_its_slide_alone(
+    tmp_path: Path, how: str
+) -> None:
+    cohort = load_cohort(viewed.spoilt(tmp_path, how))
+    (bag,) = slides_of(explain(viewed.model(), cohort, ["001"]), "001", pictures=True)
+    notes = {shown["slide"]: shown["note"] for shown in bag["maps"]}
+    assert notes[viewed.FIRST] == ""
+    assert "drawn on blank paper" in notes[viewed.SECOND]
+    assert re.search(viewed.SPOILT[how], notes[viewed.SECOND])
+    for row in bag["highest"] + bag["lowest"]:
+        assert bool(row["picture"]) == (row["slide"] == viewed.FIRST)
+
+
+def test_a_slide_whose_tiles_lie_nowhere_costs_its_map_alone(tmp_path: Path) -> None:
+    cohort = load_cohort(viewed.nowhere(tmp_path))
+    explanation = explain(viewed.model(), cohort, ["001"])
+    (bag,) = slides_of(explanation, "001", pictures=True)
+    assert [shown["slide"] for shown in bag["maps"]] == [viewed.FIRST]
+    assert "slide '001_20': it is not known where its tiles lie" in bag["why_no_map"]
+    page = plain(patient_page(explanation, "001"))
+    assert "No map of another slide: slide '001_20'" in page

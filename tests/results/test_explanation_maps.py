@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import viewed
 from painted_explanation import painted_cohort, painted_explanation, painted_model
 from small_explanations import small_explanation
 from survfuse._errors import InputError
+from survfuse.cohort import load_cohort
 from survfuse.explanations import explain
 from survfuse.explanations import slide_maps as making
 from survfuse.maps import MapOptions, SlideMap
@@ -210,10 +213,64 @@ def test_galleries_are_named_below_the_folder_of_maps_whatever_the_patient(
     patients = painted_cohort().patients[:1]
     explanation = explain(painted_model(), painted_cohort(), patients)
     monkeypatch.setattr(
-        "survfuse.results.explanation_maps.distinct_stems",
-        lambda texts: dict.fromkeys(texts, "maps"),
+        "survfuse.results.explanation_maps.file_stems",
+        lambda texts, taken=(): dict.fromkeys(texts, "maps"),
     )
     record = write_maps(explanation, tmp_path, MapOptions(("parquet",)))
     assert record.galleries == ["maps/tiles.png", "clusters.png"]
     for name in record.galleries:
         assert (tmp_path / "maps" / name).is_file()
+
+
+@pytest.mark.parametrize("how", ["absent", "empty", "cut", "replaced"])
+def test_a_bad_image_costs_one_slide(tmp_path: Path, how: str) -> None:
+    cohort = load_cohort(viewed.spoilt(tmp_path, how))
+    explanation = explain(viewed.model(), cohort, ["001"])
+    options = MapOptions(("png", "hdf5"), ("tile_risk",))
+    record = write_maps(explanation, tmp_path / "out", options)
+    images = {row["slide_id"]: row["image"] for row in record.slides}
+    assert images[viewed.FIRST]
+    assert "001/tiles.png" in record.galleries
+    if how == "absent":
+        assert images == {viewed.FIRST: True, viewed.SECOND: False}
+        said = " ".join(record.notes)
+    else:
+        (row,) = record.failed
+        assert row["slide_id"] == viewed.SECOND
+        said = row["reason"]
+    assert re.search(viewed.SPOILT[how], said)
+
+
+def test_ids_that_make_the_same_name_keep_apart(tmp_path: Path) -> None:
+    ids = ["clusters.png", "a/b", "a_b-c14cddc0", "p1", "P1", "maps", "-rf", ".."]
+    cohort = load_cohort(viewed.renamed(tmp_path / "cohort", ids))
+    explanation = explain(viewed.model(), cohort, ids)
+    record = write_maps(explanation, tmp_path / "out", MapOptions(("pixels",)))
+    files = [name for row in record.slides for name in row["files"]]
+    files += record.galleries
+    assert len({name.casefold() for name in files}) == len(files)
+    root = tmp_path / "out" / "maps"
+    there = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
+    assert sorted(there) == sorted(files)
+    homes = {row["patient_id"]: row["files"][0].split("/")[0] for row in record.slides}
+    assert len({home.casefold() for home in homes.values()}) == len(ids)
+    assert not [home for home in homes.values() if home.startswith("-")]
+
+
+@pytest.mark.parametrize(
+    ("side", "said"),
+    [(1e9, r"tiles of 1e\+09 px, expected at most"), (1e5, "tiles of 100000 px, but ")],
+)
+def test_tiles_larger_than_a_slide_are_refused(
+    tmp_path: Path, side: float, said: str
+) -> None:
+    cohort = load_cohort(viewed.vast(tmp_path, side))
+    record = write_maps(
+        explain(viewed.model(), cohort, ["001"]),
+        tmp_path / "out",
+        MapOptions(("png",), ("tile_risk",)),
+    )
+    assert [row["slide_id"] for row in record.slides] == [viewed.FIRST]
+    (row,) = record.failed
+    assert re.search(said, row["reason"])
+    assert "001/tiles.png" in record.galleries

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image
 
 import viewed
 from small_explanations import bundle_folder, cohort_file
+from survfuse._storage import to_json
 from survfuse.viewer.application import make_application
 from survfuse.viewer.open_slides import OpenSlides
 from survfuse.viewer.opening import open_study
@@ -153,3 +157,33 @@ def test_slides_without_places_of_tiles_or_pictures_say_so() -> None:
         for path in ("/api/score?name=x", "/tile?level=0&column=0&row=0"):
             more = "&".join(f"{key}={value}" for key, value in place.items())
             assert client.get(f"{path}&{more}").status_code == 404
+
+
+@pytest.mark.parametrize("how", viewed.SPOILT)
+def test_a_bad_image_costs_the_image_of_its_slide_alone(
+    tmp_path: Path, how: str
+) -> None:
+    study, _ = open_study(viewed.bundle(), viewed.spoilt(tmp_path, how))
+    with TestClient(make_application(study), base_url="http://localhost") as client:
+        good = asked(client, "/api/slide", **SLIDE).json()
+        assert good["version"]
+        assert good["why_no_image"] == ""
+        assert asked(client, "/thumbnail", **SLIDE, tile=0).content
+        bad = asked(client, "/api/slide", **OTHER).json()
+        if how == "replaced":  # the map does not belong to the image
+            assert bad["map"] is None
+            assert re.search(viewed.SPOILT[how], bad["why_no_map"])
+        else:
+            assert bad["version"] == ""  # the map is on blank paper
+            assert bad["map"] == asked_map(OTHER)
+            assert re.search(viewed.SPOILT[how], bad["why_no_image"])
+        answer = client.get("/thumbnail", params={**OTHER, "tile": 0})
+        assert answer.status_code in (404, 500)
+        assert re.search(viewed.SPOILT[how], answer.text)
+
+
+def asked_map(slide: dict[str, str]) -> Any:
+    """The map of a slide as it is with every image in order."""
+    study = viewed.study()
+    one = study.maps(slide["patient"], slide["modality"])[0][slide["slide"]]
+    return json.loads(to_json(one.described()))

@@ -22,6 +22,7 @@ from survfuse.viewer.export import (
     page_of,
     scale_of,
 )
+from survfuse.viewer.opening import open_study
 
 STATIC = files("survfuse.viewer") / "static"
 
@@ -146,3 +147,22 @@ def test_a_slide_that_cannot_be_read_costs_its_picture_alone(
     assert "damaged" in first["record"]["why_no_image"]
     assert first["scores"].keys() == second["scores"].keys()
     assert second["tiles"]
+
+
+@pytest.mark.parametrize("how", viewed.SPOILT)
+def test_a_bad_image_costs_the_image_of_its_slide_alone(
+    tmp_path: Path, how: str
+) -> None:
+    study, _ = open_study(viewed.bundle(), viewed.spoilt(tmp_path, how))
+    export_patient(study, "001", tmp_path / "a.html")
+    good, bad = content_of((tmp_path / "a.html").read_text())["slides"]
+    assert good["tiles"]
+    assert good["record"]["why_no_image"] == ""
+    if how == "replaced":  # the map does not belong to the image
+        assert not bad["scores"]
+        assert re.search(viewed.SPOILT[how], bad["record"]["why_no_map"])
+    else:
+        assert not bad["tiles"]
+        assert not bad["thumbnails"]
+        assert bad["scores"]
+        assert re.search(viewed.SPOILT[how], bad["record"]["why_no_image"])

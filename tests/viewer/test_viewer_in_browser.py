@@ -14,6 +14,7 @@ from PIL import Image
 
 import viewed
 from browsing import DESKTOP, PHONE, opened_browser, opened_page, overflow, violations
+from survfuse.cohort.slide_images import AvailableImages
 from survfuse.viewer import open_slides
 from survfuse.viewer.export import export_patient
 from survfuse.viewer.serving import served
@@ -358,7 +359,7 @@ def test_pages_are_accessible(
 
 def test_a_map_without_a_picture_of_its_slide(browser: Any) -> None:
     study = copy(viewed.study())
-    vars(study)["_images"] = {"slides": ({}, "there are none")}
+    vars(study)["_images"] = {"slides": AvailableImages({}, {}, "there are none")}
     with (
         served(study) as address,
         still(browser, patient(address, score="percentile", opacity=100)) as page,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,41 @@ class SlideImages:
     features: Path | None
 
 
+@dataclass(frozen=True)
+class AvailableImages:
+    """The images of a bag that are at hand, and why the others are not.
+
+    Attributes
+    ----------
+    images : mapping of slide to SlideImage
+    reasons : mapping of slide to str
+        Why a slide has none.
+    why : str
+        Of slides for which no reason of their own is known.
+    mpp : mapping of slide to float, µm/px
+        Of level 0, as the slide table tells it, also of slides without an image.
+    """
+
+    images: Mapping[str, SlideImage]
+    reasons: Mapping[str, str]
+    why: str = "the slide table names no image"
+    mpp: Mapping[str, float] = field(default_factory=dict)
+
+    def why_absent(self, slide: str) -> str:
+        """Why a slide has no image; empty where it has one."""
+        return "" if slide in self.images else self.reasons.get(slide, self.why)
+
+    def why_none(self) -> str:
+        """Why no slide at all has an image, by the first of them."""
+        return next(iter(self.reasons.values()), self.why)
+
+    def without(self, slides: Iterable[str]) -> str:
+        """Which of some slides have no image, and why; empty where all have one."""
+        absent = [slide for slide in slides if slide not in self.images]
+        reasons = (f"{slide!r} ({self.why_absent(slide)})" for slide in absent)
+        return f"no image of slide {listed(reasons, MOST_NAMED)}" if absent else ""
+
+
 def find_images(
     path: Path | str,
     *,
@@ -138,14 +173,56 @@ def images_of(
     return SlideImages(modality, section, images, masks, features)
 
 
+def available_images(
+    spec: CohortSpec,
+    root: Path,
+    *,
+    modality: str,
+) -> AvailableImages:
+    """Find the images of a bag that are there; slides without one are no error.
+
+    An image of which it is doubtful whether it is that of the slide (listed twice, several of its
+    name, a µm per px that is none) counts as absent.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+    root : Path
+        Folder that its paths are relative to.
+    modality : str
+    """
+    section = spec.sections().get(modality)
+    if not isinstance(section, SlidesSpec) or section.table is None:
+        why = (
+            "the cohort file names no images of slides: the section needs `table:` with a column "
+            "`path`, or `images: FOLDER`"
+        )
+        return AvailableImages({}, {}, f"{modality}: {why}")
+    sources = Sources(root, Problems())
+    search = _Search(modality, section, section.table, sources)
+    images = {image.slide_id: image for image in search.run()}
+    errors = sources.problems.errors
+    if errors and not images and not search.reasons:
+        why = "; ".join(map(str, errors))
+        return AvailableImages({}, {}, why, search.mpp)
+    for slide in search.reasons:
+        images.pop(slide, None)
+    return AvailableImages(images, search.reasons, mpp=search.mpp)
+
+
 @dataclass(frozen=True)
 class _Search:
-    """Pairs the rows of one slide table with files; problems are noted."""
+    """Pairs the rows of one slide table with files; problems are noted.
+
+    `reasons` is filled with what keeps a slide from having its image, `mpp` with µm per px.
+    """
 
     name: str
     spec: SlidesSpec
     table: Path
     sources: Sources
+    reasons: dict[str, str] = field(default_factory=dict)
+    mpp: dict[str, float] = field(default_factory=dict)
 
     def at(
         self,
@@ -165,11 +242,11 @@ class _Search:
         paths = self._by_path(rows) if "path" in rows else self._by_name(rows.index)
         masks = self._named(rows, "mask", self.spec.masks or self.spec.images)
         self._refuse_shared(owners, [*paths.items(), *masks.items()])
-        mpp = self._numbers(rows, "mpp")
+        self.mpp.update(self._numbers(rows, "mpp"))
         objective = self._numbers(rows, "objective")
         images = []
         for slide in sorted(paths):
-            numbers = mpp.get(slide), objective.get(slide)
+            numbers = self.mpp.get(slide), objective.get(slide)
             images.append(
                 SlideImage(
                     slide,
@@ -188,6 +265,7 @@ class _Search:
                 f"no path for slide {listed(map(repr, empty))}",
                 hint="fill it in",
             )
+            self.reasons.update(dict.fromkeys(empty, "the slide table has no `path`"))
         return self._named(rows, "path", self.spec.images)
 
     def _named(
@@ -209,6 +287,8 @@ class _Search:
                 paths[str(slide)] = path
             else:
                 absent.append(f"{slide!r} ({path})")
+                if column == "path":
+                    self.reasons[str(slide)] = f"{path} is not there"
         if absent:
             self.at(column).error(
                 f"{len(absent)} of {len(rows)} files are not there: "
@@ -240,12 +320,15 @@ class _Search:
             if len(files) == 1:
                 paths[slide] = files[0]
             elif files:
+                named = listed(files, MOST_NAMED)
+                self.reasons[slide] = f"its image could be {named}"
                 place.error(
-                    f"slide {slide!r} could be {listed(files, MOST_NAMED)}",
+                    f"slide {slide!r} could be {named}",
                     hint="keep one of them, or add a column `path` to the slide table",
                 )
             else:
                 absent.append(slide)
+                self.reasons[slide] = f"{root} has no image of its name"
         if absent:
             place.error(
                 f"{len(absent)} of {len(list(slides))} slides have no image of their name: "
@@ -267,8 +350,11 @@ class _Search:
             same[path.resolve()].append(slide)
         for path, slides in same.items():
             if len(slides) > 1:
+                named = listed(map(repr, slides))
+                reason = f"{path} is listed for slides {named}"
+                self.reasons.update(dict.fromkeys(slides, reason))
                 self.at().error(
-                    f"{path} is listed for slides {listed(map(repr, slides))}",
+                    reason,
                     patients=sorted(set(owners[slides])),
                     hint="one file is the image, or the mask, of one slide; correct the rows",
                 )
@@ -285,6 +371,9 @@ class _Search:
         values = pd.to_numeric(cells, errors="coerce")
         valid = (values > 0) & (values < np.inf)
         for slide, cell in cells[~valid].items():
+            if column == "mpp":
+                reason = f"its `mpp` is no number > 0, but {cell!r}"
+                self.reasons[str(slide)] = reason
             self.at(column).error(
                 f"slide {slide!r}: expected a number > 0, got {cell!r}",
                 hint=f"write {_LIKE[column]}, with a decimal point and without a unit, or leave "

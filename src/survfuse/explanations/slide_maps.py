@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import CohortError, InputError, SlideError
+from survfuse._errors import InputError, SurvfuseError
 from survfuse._types import IntArray
 from survfuse.cohort.modalities import BagData
-from survfuse.cohort.slide_images import SlideImage
+from survfuse.cohort.slide_images import AvailableImages, SlideImage
 from survfuse.decomposition.readings import term_of
 from survfuse.explanations.bag_terms import bag_name
 from survfuse.explanations.explained import Explained
@@ -78,17 +78,17 @@ def slide_maps(
     if not isinstance(data, BagData) or patient not in data.patients:
         return {}
     scorer = _Scorer.of(explanation, patient, name)
-    images = _images(explained, name)
+    available = _images(explained, name)
     corners, maps, start = data.store.coords(patient), {}, 0
     for slide in data.store.slides_of(patient):
         rows = np.arange(start, start + slide.tiles)
         start += slide.tiles
-        image = images.get(slide.slide_id)
+        image = available.images.get(slide.slide_id)
         try:
-            mpp = _mpp(slide, image)
+            mpp = _mpp(slide, image, available.mpp.get(slide.slide_id))
             places = TilePlaces.of(slide, corners[rows], mpp)
             scores = scorer.scores(rows, places)
-        except (InputError, SlideError) as error:
+        except SurvfuseError as error:
             if failed is None:
                 raise
             failed[slide.slide_id] = str(error)
@@ -102,6 +102,7 @@ def slide_maps(
             clusters=scorer.clusters(rows),
             mpp=mpp,
             image=None if image is None else image.path,
+            why_no_image=available.why_absent(slide.slide_id),
             why_blank=scorer.why_blank,
             notes=scorer.notes,
         )
@@ -255,23 +256,23 @@ def _pair_score(term: str, frame: pd.DataFrame, judged: _Judged) -> Score:
     )
 
 
-def _images(explained: Explained, modality: str) -> dict[str, SlideImage]:
-    """Images of the slides of a bag, found once; none where they are not at hand."""
+def _images(explained: Explained, modality: str) -> AvailableImages:
+    """Images of the slides of a bag, found once."""
     key = ("images", modality)
     if key not in explained.computed:
-        try:
-            images = images_of_bag(explained.cohort, modality)
-        except (InputError, CohortError):
-            images = ()
-        explained.computed[key] = {image.slide_id: image for image in images}
-    found: dict[str, SlideImage] = explained.computed[key]
-    return found
+        explained.computed[key] = images_of_bag(explained.cohort, modality)
+    available: AvailableImages = explained.computed[key]
+    return available
 
 
-def _mpp(slide: Slide, image: SlideImage | None) -> float | None:
+def _mpp(
+    slide: Slide,
+    image: SlideImage | None,
+    in_table: float | None,
+) -> float | None:
     """µm per px of level 0: of the slide table, or what the feature file implies."""
-    if image is not None and image.mpp is not None:
-        return image.mpp
+    if in_table is not None:
+        return in_table
     if slide.tile_um is not None and slide.patch_size_level0:
         return float(slide.tile_um / slide.patch_size_level0)
     if image is None or slide.coord_unit != "um":

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import InputError, listed
+from survfuse._errors import InputError, MissingExtraError, SurvfuseError, listed
+from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.members import without
 from survfuse.cohort.modalities import BagData
-from survfuse.cohort.slide_images import SlideImage, images_of
-from survfuse.cohort.spec import SlidesSpec
+from survfuse.cohort.slide_images import AvailableImages, SlideImage, available_images
 from survfuse.explanations.bag_terms import TILES_AT_ONCE, bag_name
 from survfuse.explanations.cluster_contributions import NO_CLUSTERS
 from survfuse.explanations.explained import Explained
 from survfuse.explanations.tile_tables import TileIndex, tiles
+from survfuse.maps.overlay import check_corners
 from survfuse.readers.bag_files import Slide
 from survfuse.survival.argument_checks import as_whole
 
@@ -135,8 +136,36 @@ def tile_pictures(
     MissingExtraError
         Without the extra `slides`.
     """
+    pictures, errors = available_pictures(cohort, examples, side=side)
+    for error in errors.values():
+        raise error
+    return [picture for picture in pictures if picture is not None]
+
+
+def available_pictures(
+    cohort: Cohort,
+    examples: pd.DataFrame,
+    *,
+    side: int = PICTURE_PX,
+) -> tuple[list[bytes | None], dict[str, SurvfuseError]]:
+    """Read the pixels of example tiles, as :func:`tile_pictures` does, of slides that can be read.
+
+    Returns
+    -------
+    pictures : list of bytes or None
+        A PNG for each row; None where the slide cannot be shown.
+    errors : dict of slide to SurvfuseError
+        Why it cannot.
+
+    Raises
+    ------
+    InputError
+        When the table has no such columns.
+    MissingExtraError
+        Without the extra `slides`.
+    """
     if not len(examples):
-        return []
+        return [], {}
     absent = without(["patient_id", "modality", "slide", "x", "y"], examples.columns)
     if absent:
         raise InputError(
@@ -144,21 +173,24 @@ def tile_pictures(
             f"{listed(absent)}",
         )
     name, numbered = str(examples["modality"].iloc[0]), examples.reset_index(drop=True)
-    slides: dict[str, Slide] = {}
-    for _, rows in numbered.groupby("slide", sort=False):
-        slide = _slide(cohort, name, rows)
-        slides[slide.slide_id] = slide
-    images = {image.slide_id: image for image in images_of_bag(cohort, name)}
-    pictures: dict[int, bytes] = {}
-    for slide_id, slide in slides.items():
-        if slide_id not in images:
-            raise InputError(
-                f"{name}: the slide table names no image of slide {slide_id!r}",
-            )
-        rows = numbered[numbered["slide"] == slide_id]
-        read = _read(images[slide_id], slide, rows, side)
-        pictures |= zip(rows.index, read, strict=True)
-    return [pictures[place] for place in numbered.index]
+    available = images_of_bag(cohort, name)
+    pictures: list[bytes | None] = [None] * len(numbered)
+    errors: dict[str, SurvfuseError] = {}
+    for slide_id, rows in numbered.groupby("slide", sort=False):
+        try:
+            slide, corners = _slide(cohort, name, rows)
+            if why := available.why_absent(slide.slide_id):
+                raise InputError(f"{name}: no image of slide {slide_id!r}: {why}")
+            image = available.images[slide.slide_id]
+            read = _read(image, slide, corners, rows, side)
+        except MissingExtraError:
+            raise
+        except SurvfuseError as error:
+            errors[str(slide_id)] = error
+            continue
+        for place, picture in zip(rows.index, read, strict=True):
+            pictures[place] = picture
+    return pictures, errors
 
 
 def cluster_pictures(
@@ -175,7 +207,9 @@ def cluster_pictures(
     InputError
         As :func:`tile_pictures`, before any tile is read.
     """
-    images_of_bag(explained.cohort, bag_name(explained, modality))
+    available = images_of_bag(explained.cohort, bag_name(explained, modality))
+    if not available.images:
+        raise InputError(available.why_none())
     examples = cluster_examples(explained, modality, count=count)
     pictures: dict[int, list[bytes]] = {}
     read = tile_pictures(explained.cohort, examples, side=side)
@@ -280,12 +314,15 @@ def _slide(
     cohort: Cohort,
     modality: str,
     rows: pd.DataFrame,
-) -> Slide:
-    """The slide of some tiles, whose places must be known."""
+) -> tuple[Slide, FloatArray]:
+    """The slide of some tiles, whose places must be known, and the corners of all of its tiles."""
     patient, slide_id = rows["patient_id"].iloc[0], rows["slide"].iloc[0]
     data = cohort.modalities.get(modality)
-    owned = data.store.slides_of(patient) if isinstance(data, BagData) else ()
-    by_id = {slide.slide_id: slide for slide in owned}
+    by_id, starts, start = {}, {}, 0
+    if isinstance(data, BagData):
+        for slide in data.store.slides_of(patient):
+            by_id[slide.slide_id], starts[slide.slide_id] = slide, start
+            start += slide.tiles
     if slide_id not in by_id:
         raise InputError(
             f"{modality}: patient {patient} has no slide {slide_id!r} in this cohort, but "
@@ -297,29 +334,24 @@ def _slide(
             f"{modality}: slide {slide_id!r} of patient {patient}: it is not known where its tiles "
             "lie, so their pixels cannot be shown; feature files with coordinates are needed",
         )
-    return by_id[slide_id]
+    assert isinstance(data, BagData)
+    own, first = by_id[slide_id], starts[slide_id]
+    return own, data.store.coords(patient)[first : first + own.tiles]
 
 
-def images_of_bag(cohort: Cohort, modality: str) -> tuple[SlideImage, ...]:
-    """Images of the slides of a bag."""
-    section = cohort.spec.sections().get(modality)
-    if not isinstance(section, SlidesSpec) or section.table is None:
-        raise InputError(
-            f"{modality}: the cohort file names no images of slides, so the pixels of tiles cannot "
-            "be shown: the section needs `table:` with a column `path`, or `images: FOLDER`",
-        )
-    return images_of(
-        cohort.spec, cohort.root, modality=modality, where=cohort.name
-    ).images
+def images_of_bag(cohort: Cohort, modality: str) -> AvailableImages:
+    """Images of the slides of a bag, and why the others have none."""
+    return available_images(cohort.spec, cohort.root, modality=modality)
 
 
 def _read(
     image: SlideImage,
     slide: Slide,
+    corners: FloatArray,
     rows: pd.DataFrame,
     side: int,
 ) -> list[bytes]:
-    """Read tiles of one slide as PNG."""
+    """Read tiles of one slide as PNG; `corners` are those of all of its tiles."""
     from survfuse.slides import _opencv as cv2
     from survfuse.slides.opening import open_slide
     from survfuse.slides.reading import level_for
@@ -327,6 +359,7 @@ def _read(
     pictures = []
     with open_slide(image.path) as reader:
         scale, footprint = _level0(image, slide, reader)
+        check_corners(slide.slide_id, corners * scale, footprint, reader)
         number = level_for(reader, 1.0, max(footprint / side, 1.0))
         down = reader.levels[number].downsample
         read_px = max(1, round(footprint / down))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from survfuse.maps.files import FORMATS, MapOptions, safe_stem, write_files
+from survfuse.maps.files import FORMATS, MapOptions, file_stems, safe_stem, write_files
 from survfuse.maps.lattice import Lattice
 from survfuse.maps.scores import Score
 from survfuse.maps.slide_map import SlideMap, TilePlaces
@@ -14,6 +14,7 @@ __all__ = [
     "Score",
     "SlideMap",
     "TilePlaces",
+    "file_stems",
     "safe_stem",
     "write_files",
 ]

@@ -128,29 +128,46 @@ def write_files(
 
 
 def safe_stem(text: str) -> str:
-    """A name of a file on any system, different for every text.
+    """A name of a file on any system.
+
+    Texts that share one are rare; :func:`file_stems` names several without any.
 
     >>> safe_stem("TCGA-XK-AAJU-01"), safe_stem("a/b")
     ('TCGA-XK-AAJU-01', 'a_b-c14cddc0')
     """
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:LONGEST_STEM].strip(".")
-    if RESERVED.fullmatch(plain):
+    if plain.startswith("-") or RESERVED.fullmatch(
+        plain
+    ):  # "-rf" is an option of commands
         plain = f"_{plain}"
     if plain and plain == text:
         return plain
     return f"{plain or '_'}-{sha256_text(text)[:8]}"
 
 
-def distinct_stems(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """A safe name for each text, also where capital and small letters count as the same.
+def file_stems(texts: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Names of files, of which no two are the same where capital letters count as small ones.
 
-    >>> distinct_stems(["a", "A", "index"], taken=["index"])
-    {'a': 'a', 'A': 'A-559aead0', 'index': 'index-1bc04b52'}
+    Parameters
+    ----------
+    texts : iterable of str
+        Ids, each once.
+    taken : iterable of str
+        Names that are used already.
+
+    Returns
+    -------
+    dict of text to str
+
+    Examples
+    --------
+    >>> file_stems(["p1", "P1", "index"], ["index"])
+    {'p1': 'p1', 'P1': 'P1-55a9fde7', 'index': 'index-1bc04b52'}
     """
-    stems, used = {}, set(taken)
+    stems, used = {}, {name.casefold() for name in taken}
     for text in texts:
         stem = safe_stem(text)
-        if stem.casefold() in used:
+        while stem.casefold() in used:
             stem = f"{stem}-{sha256_text(text)[:8]}"
         used.add(stem.casefold())
         stems[text] = stem

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from survfuse._errors import InputError
-from survfuse._types import ByteArray, IntArray
+from survfuse._types import ByteArray, FloatArray, IntArray
 from survfuse.maps.colours import colours
 from survfuse.maps.slide_map import SlideMap
 
@@ -23,6 +23,8 @@ ALPHA = 0.6
 PAPER, HATCH = (0xFF, 0xFF, 0xFF), (0xC9, 0xD1, 0xD9)
 """Paper is hatched, so that no pale colour of a map looks like it."""
 HATCH_PX = 7
+MOST_SLIDES = 4
+"""Sides of a slide that a tile has at most: small pictures may be less than a tile."""
 MOST_TILE_PX = 24
 """Side of a tile in a picture without the slide, at most."""
 
@@ -184,13 +186,39 @@ def check_within(slide_map: SlideMap, reader: SlideReader) -> None:
     ------
     InputError
     """
+    places = slide_map.places
+    check_corners(slide_map.slide_id, places.corners, slide_map.side, reader)
+
+
+def check_corners(
+    slide_id: str,
+    corners: FloatArray,
+    side: float,
+    reader: SlideReader,
+) -> None:
+    """Refuse tiles that lie beyond a slide, or are larger, as :func:`check_within` does.
+
+    Parameters
+    ----------
+    slide_id : str
+    corners : array, (tiles, 2)
+        x, y, level-0 px.
+    side : float, level-0 px
+        Of a tile.
+    reader : SlideReader
+    """
     level = reader.levels[0]
-    corners = slide_map.places.corners
+    if side > MOST_SLIDES * max(level.width, level.height):
+        raise InputError(
+            f"slide {slide_id!r}: tiles of {side:.6g} px, but {reader.path} has {level.width} × "
+            f"{level.height} px: this is another slide, or the tiles are not in level-0 px; "
+            "extract the features of this file",
+        )
     beyond = (corners >= (level.width, level.height)) | (corners < 0)
     if beyond.any():
         x, y = corners[beyond.any(axis=1)][0]
         raise InputError(
-            f"slide {slide_map.slide_id!r}: a tile at ({x:.0f}, {y:.0f}), but {reader.path} has "
+            f"slide {slide_id!r}: a tile at ({x:.0f}, {y:.0f}), but {reader.path} has "
             f"{level.width} × {level.height} px: these are the coordinates of another slide, or "
             "not level-0 px; extract the features of this file",
         )

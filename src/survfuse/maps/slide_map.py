@@ -18,6 +18,8 @@ from survfuse.readers.bag_files import Slide
 
 FORMAT, VERSION = "survfuse-map", 1
 """Of all files of maps."""
+MOST_SIDE = 2**17
+"""Level-0 px of the side of a tile, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ class TilePlaces:
         Raises
         ------
         InputError
-            When it is not known where the tiles lie on level 0.
+            When it is not known where the tiles lie on level 0, or no tile is so large.
         """
         in_um = slide.coord_unit == "um"
         if slide.coord_unit is None or np.isnan(corners).any():
@@ -72,6 +74,11 @@ class TilePlaces:
         side = slide.patch_size_level0
         if side is None and slide.tile_um is not None and mpp is not None:
             side = slide.tile_um / mpp
+        if side is not None and side > MOST_SIDE:
+            raise InputError(
+                f"slide {slide.slide_id!r}: tiles of {side:.6g} px, expected at most "
+                f"{MOST_SIDE:,}; correct the size of a tile that its feature file tells",
+            )
         scale = 1 / float(mpp) if in_um and mpp is not None else 1.0
         return cls(corners * scale, float("nan" if side is None else side))
 
@@ -92,6 +99,7 @@ class SlideMap:
         Of level 0, where the slide table tells it.
     image : path or None
         The slide; None where no image of it is at hand.
+    why_no_image : str
     why_blank : str
         Why there is no score; empty where there is one.
     """
@@ -104,6 +112,7 @@ class SlideMap:
     clusters: IntArray | None = None
     mpp: float | None = None
     image: Path | None = None
+    why_no_image: str = ""
     why_blank: str = ""
     notes: tuple[str, ...] = field(default=())
 

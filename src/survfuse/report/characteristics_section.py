@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
+from survfuse._errors import InputError, listed
 from survfuse.cohort.labels import Labels
 from survfuse.figures.formatting import MISSING, count, known, number, percent
 
@@ -39,12 +40,22 @@ def characteristics(
     mapping or None
         `patients` of each of `GROUPS`, and `rows`: `title`, `says` (what the numbers are), `depth`
         (0, or 1 of a level) and one of `cells` per group. None where nothing was recorded.
+
+    Raises
+    ------
+    InputError
+        When rows lack their kind, or a group has none.
     """
     known_rows = list(rows)
     if not known_rows:
         return None
     shown: list[dict[str, Any]] = []
     patients = {row["group"]: row["patients"] for row in known_rows}
+    if set(GROUPS) - set(patients) or not all(row["kind"] for row in known_rows):
+        raise InputError(
+            "performance.json: characteristics: expected rows with a `kind`, of the groups "
+            f"{listed(GROUPS)}; got the groups {listed(map(str, patients))}",
+        )
     for _, block in groupby(known_rows, _block):
         shown += _of_block(list(block), labels, unit)
     return {"patients": [patients[group] for group in GROUPS], "rows": shown}

@@ -12,7 +12,7 @@ from survfuse.explanations import Explanation
 from survfuse.explanations.explained import is_flat
 from survfuse.explanations.figures import signed
 from survfuse.figures.formatting import duration
-from survfuse.maps.files import distinct_stems
+from survfuse.maps import file_stems
 from survfuse.report.patient_outlook import GROUPS, page_horizon
 from survfuse.report.patient_page import page_style, patient_page
 from survfuse.report.wording import environment
@@ -85,7 +85,7 @@ def page_names(patients: Iterable[str]) -> dict[str, str]:
     >>> page_names(["P01", "a/b"])
     {'P01': 'P01.html', 'a/b': 'a_b-c14cddc0.html'}
     """
-    stems = distinct_stems(patients, taken=["index"])
+    stems = file_stems(patients, ["index"])
     return {patient: f"{stem}.html" for patient, stem in stems.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from survfuse._errors import SurvfuseError
 from survfuse.explanations import Explanation
 from survfuse.explanations.bag_terms import bags
 from survfuse.explanations.cluster_contributions import cluster_rows
-from survfuse.explanations.tile_gallery import nearest_tiles, tile_pictures
+from survfuse.explanations.tile_gallery import available_pictures, nearest_tiles
 from survfuse.maps import SlideMap
 from survfuse.maps.overlay import overlay
 from survfuse.report.patient_terms import judged, reasons_left_out
@@ -78,7 +78,12 @@ def _maps_of_pairs(
     """Maps of the interactions of a bag whose main effect the model leaves out."""
     maps = explanation.slide_maps(patient, modality, failed={})
     largest = sorted(maps.values(), key=lambda one: -one.tiles)[:MOST_SLIDES]
-    return [_map(one, next(iter(one.scores))) for one in largest if one.scores]
+    drawn = []
+    for one in largest:
+        with suppress(SurvfuseError):  # nobody knows where its tiles lie
+            if one.scores:
+                drawn.append(_map(one, next(iter(one.scores))))
+    return drawn
 
 
 def _slides(
@@ -103,10 +108,11 @@ def _slides(
         nearest = nearest_tiles(explanation.explained, modality, patient)
         wanted.append(nearest.set_index("cluster").loc[shown_clusters["cluster"]])
     tiles = pd.concat(wanted, ignore_index=True)
-    images, why_no_pictures = (
-        _pictures(explanation, tiles) if pictures else ([], LEFT_OUT)
-    )
-    tiles["picture"] = images or ""
+    images: list[str] = [""] * len(tiles)
+    why_no_pictures = LEFT_OUT
+    if pictures:
+        images, why_no_pictures = _pictures(explanation, tiles)
+    tiles["picture"] = images
     rows: Any = tiles.to_dict("records")
     return {
         "tiles": len(frame),
@@ -134,22 +140,24 @@ def _maps(
     if not pictures:
         return [], LEFT_OUT
     failed: dict[str, str] = {}
-    maps = explanation.slide_maps(patient, modality, failed=failed)
-    drawn = [
-        _map(maps[slide_id], "tile_risk") for slide_id in shown if slide_id in maps
-    ]
-    return drawn, "; ".join(
-        failed[slide_id] for slide_id in shown if slide_id in failed
-    )
+    maps, drawn = explanation.slide_maps(patient, modality, failed=failed), []
+    for slide_id in shown:
+        if slide_id not in maps:
+            continue
+        try:
+            drawn.append(_map(maps[slide_id], "tile_risk"))
+        except SurvfuseError as error:
+            failed[slide_id] = str(error)
+    reasons = [failed[slide_id] for slide_id in shown if slide_id in failed]
+    return drawn, "; ".join(dict.fromkeys(reasons)).removeprefix(f"{modality}: ")
 
 
 def _map(slide_map: SlideMap, name: str) -> dict[str, Any]:
     """A score of a slide over its overview, or over paper, and the key to its colours."""
     score, note = slide_map.score(name), ""
     if slide_map.image is None:
-        note = (
-            "the cohort names no image of this slide: the map is drawn on blank paper"
-        )
+        why = slide_map.why_no_image or "the cohort names no image of this slide"
+        note = f"{why}: the map is drawn on blank paper"
     try:
         opened = _opened(slide_map) if slide_map.image is not None else nullcontext()
         with opened as reader:
@@ -182,14 +190,18 @@ def _pictures(
     explanation: Explanation,
     wanted: pd.DataFrame,
 ) -> tuple[list[str], str]:
-    """Pixels of tiles as JPEG in Base64, or why there are none."""
+    """Pixels of tiles as JPEG in Base64 ("" where there are none), and why some have none."""
     from PIL import Image
 
+    cohort = explanation.explained.cohort
     try:
-        read = tile_pictures(explanation.explained.cohort, wanted, side=TILE_PX)
+        read, errors = available_pictures(cohort, wanted, side=TILE_PX)
     except (SurvfuseError, OSError) as error:
-        return [], str(error)
-    return [_jpeg(Image.open(io.BytesIO(png))) for png in read], ""
+        return [""] * len(wanted), str(error)
+    images = []
+    for png in read:
+        images.append("" if png is None else _jpeg(Image.open(io.BytesIO(png))))
+    return images, "; ".join(map(str, errors.values()))
 
 
 def _jpeg(picture: Any) -> str:

@@ -8,23 +8,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from survfuse._errors import CohortError, InputError, SurvfuseError, listed
+import pandas as pd
+
+from survfuse._errors import InputError, SurvfuseError, listed
 from survfuse._storage import atomic_path
+from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.modalities import BagData
 from survfuse.explanations import Explanation
 from survfuse.explanations.bag_terms import bags
 from survfuse.explanations.slide_maps import slide_maps
 from survfuse.explanations.tile_gallery import (
+    available_pictures,
     cluster_examples,
     contact_sheet,
     extreme_tiles,
     images_of_bag,
-    tile_pictures,
 )
-from survfuse.maps import MapOptions, SlideMap, safe_stem, write_files
-from survfuse.maps.files import distinct_stems, picture_name
+from survfuse.maps import MapOptions, SlideMap, file_stems, safe_stem, write_files
+from survfuse.maps.files import picture_name
 from survfuse.results.explanation_tiles import Step
 
-FOLDER = "maps"
+FOLDER, CLUSTERS = "maps", "clusters.png"
 NO_BOUNDS = (
     "some slides have no image at hand, so that their bounds are not known: in the files for "
     "QuPath their tiles count from the corner of level 0, as with --origin full"
@@ -113,10 +117,13 @@ def write_maps(
     if not names:
         record.notes.append("the model reads no slides, so there are no maps")
     _check_scores(explanation, names, record.options.scores)
-    place, homes = folder / FOLDER, distinct_stems(explanation.patients)
+    place = folder / FOLDER
+    prefixes = {name: f"{safe_stem(name)}." if len(names) > 1 else "" for name in names}
+    galleries = [f"{prefix}{CLUSTERS}" for prefix in prefixes.values()]
+    homes = file_stems(explanation.patients, galleries)
     for name in names:
         shown = gallery and _has_images(explanation, name, record)
-        prefix = f"{safe_stem(name)}." if len(names) > 1 else ""
+        prefix = prefixes[name]
         patients = _patients(explanation, name)
         for done, patient in enumerate(patients):
             step(f"maps of {name}", done, len(patients))
@@ -126,8 +133,7 @@ def write_maps(
                 path = f"{home.name}/{prefix}tiles.png"
                 _write_extremes(explanation, patient, name, place, path, record)
         if shown and any(row["modality"] == name for row in record.slides):
-            path = f"{prefix}clusters.png"
-            _write_clusters(explanation, name, place, path, record)
+            _write_clusters(explanation, name, place, f"{prefix}{CLUSTERS}", record)
     return record
 
 
@@ -181,7 +187,7 @@ def _write_patient(
         return False
     for slide, reason in failed.items():
         record.fail(patient, modality, slide, reason)
-    drawn, stems = False, distinct_stems(maps)
+    drawn, stems = False, file_stems(maps)
     for one in maps.values():
         if one.why_blank:
             record.blank[modality] = one.why_blank
@@ -236,12 +242,19 @@ def _write_slide(
 
 
 def _has_images(explanation: Explanation, modality: str, record: MapRecord) -> bool:
-    """Whether tiles can be shown; says why not."""
-    try:
-        images_of_bag(explanation.explained.cohort, modality)
-    except (InputError, CohortError) as error:
-        record.notes.append(f"no galleries: {error}")
+    """Whether tiles of any slide can be shown; says of which they cannot."""
+    cohort = explanation.explained.cohort
+    available, data = images_of_bag(cohort, modality), cohort.modalities[modality]
+    if not available.images:
+        record.notes.append(f"no galleries: {available.why_none()}")
         return False
+    assert isinstance(data, BagData)
+    slides = []
+    for patient in _patients(explanation, modality):
+        slides += [slide.slide_id for slide in data.store.slides_of(patient)]
+    absent = available.without(slides)
+    if absent:
+        record.notes.append(f"{modality}: {absent}: on blank paper, in no gallery")
     return True
 
 
@@ -256,8 +269,8 @@ def _write_extremes(
     """Write the tiles of a patient with the highest and the lowest risk."""
     explained = explanation.explained
     try:
-        examples = extreme_tiles(explained, patient, modality)
-        pictures = tile_pictures(explained.cohort, examples)
+        wanted = extreme_tiles(explained, patient, modality)
+        examples, pictures = _shown(explained.cohort, wanted, record)
     except SurvfuseError as error:
         record.notes.append(f"patient {patient}: no gallery: {error}")
         return
@@ -273,6 +286,19 @@ def _write_extremes(
     _save(folder, path, contact_sheet(examples, pictures, captions), record)
 
 
+def _shown(
+    cohort: Cohort,
+    examples: pd.DataFrame,
+    record: MapRecord,
+) -> tuple[pd.DataFrame, list[bytes]]:
+    """Example tiles whose pixels can be read, and these; the other slides are noted."""
+    pictures, errors = available_pictures(cohort, examples)
+    record.notes += [f"not in a gallery: {error}" for error in errors.values()]
+    there = [picture is not None for picture in pictures]
+    shown = examples[there].reset_index(drop=True)
+    return shown, [picture for picture in pictures if picture is not None]
+
+
 def _write_clusters(
     explanation: Explanation,
     modality: str,
@@ -283,8 +309,8 @@ def _write_clusters(
     """Write the tiles nearest to the centre of each cluster."""
     explained = explanation.explained
     try:
-        examples = cluster_examples(explained, modality)
-        pictures = tile_pictures(explained.cohort, examples)
+        wanted = cluster_examples(explained, modality)
+        examples, pictures = _shown(explained.cohort, wanted, record)
     except SurvfuseError as error:
         record.notes.append(f"{modality}: no gallery of clusters: {error}")
         return

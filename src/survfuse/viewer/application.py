@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 from survfuse._errors import InputError, SlideError, SurvfuseError
 from survfuse.maps import SlideMap
+from survfuse.maps.overlay import check_within
 from survfuse.maps.pixels import float32_bytes
 from survfuse.viewer import security
 from survfuse.viewer.open_slides import OpenSlides
@@ -128,6 +129,7 @@ class _Handlers:
         _check_tile(one, tile)
         x, y = one.places.corners[tile].tolist()
         with self.slides.reading(path) as zoom:
+            check_within(one, zoom.reader)
             content = zoom.thumbnail(x, y, one.side, THUMBNAIL_PX)
         return Response(content, media_type="image/jpeg")  # its number is the map's
 

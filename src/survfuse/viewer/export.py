@@ -7,12 +7,13 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from survfuse._errors import SurvfuseError
+from survfuse._errors import SlideError, SurvfuseError
 from survfuse._storage import to_json, write_text
 from survfuse.maps import SlideMap
 from survfuse.maps.pixels import float32_bytes
@@ -133,9 +134,24 @@ def _content(study: Study, patient: str, slides: OpenSlides) -> dict[str, Any]:
     scale = scale_of(sizes)
     content = []
     for slide in owned:
-        content.append(_slide(study, patient, slide, slides, scale))
+        content.append(_slide_or_map(study, patient, slide, slides, scale))
     about = study.record_of(patient) | {"has_page": False}
     return {"about": about, "slides": content}
+
+
+def _slide_or_map(
+    study: Study,
+    patient: str,
+    slide: PatientSlide,
+    slides: OpenSlides,
+    scale: int,
+) -> dict[str, Any]:
+    """One slide as `_slide` has it; without its image where that is damaged somewhere."""
+    try:
+        return _slide(study, patient, slide, slides, scale)
+    except SlideError as error:
+        without = replace(slide, image=None, why_no_image=str(error))
+        return _slide(study, patient, without, slides, scale)
 
 
 def _slide(

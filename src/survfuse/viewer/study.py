@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from survfuse._errors import CohortError, InputError, listed
+from survfuse._errors import InputError, listed
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.labels import Labels
 from survfuse.cohort.modalities import BagData
-from survfuse.cohort.slide_images import SlideImage
+from survfuse.cohort.slide_images import AvailableImages
 from survfuse.decomposition.readings import CONSTANT
 from survfuse.explanations.tile_gallery import images_of_bag
 from survfuse.maps import SlideMap
@@ -104,11 +104,11 @@ class Study(ABC):
         slides = []
         for name, data in self.cohort.modalities.items():
             if isinstance(data, BagData) and patient in data.patients:
-                images, why = self._images[name]
+                available = self._images[name]
                 for slide in data.store.slides_of(patient):
-                    image = images.get(slide.slide_id)
+                    image = available.images.get(slide.slide_id)
                     path = None if image is None else image.path
-                    missing = "" if image else why or "the slide table names no image"
+                    missing = available.why_absent(slide.slide_id)
                     slides.append(
                         PatientSlide(name, slide.slide_id, slide.tiles, path, missing),
                     )
@@ -205,17 +205,12 @@ class Study(ABC):
         )
 
     @cached_property
-    def _images(self) -> dict[str, tuple[dict[str, SlideImage], str]]:
-        """Images of each bag by slide, and why there are none."""
-        images: dict[str, tuple[dict[str, SlideImage], str]] = {}
+    def _images(self) -> dict[str, AvailableImages]:
+        """Images of each bag."""
+        images = {}
         for name, data in self.cohort.modalities.items():
             if isinstance(data, BagData):
-                try:
-                    found = images_of_bag(self.cohort, name)
-                except (InputError, CohortError) as error:
-                    images[name] = {}, str(error)
-                else:
-                    images[name] = {image.slide_id: image for image in found}, ""
+                images[name] = images_of_bag(self.cohort, name)
         return images
 
 
