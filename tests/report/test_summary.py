@@ -40,7 +40,8 @@ def test_a_run_is_summed_up_in_sentences(full_folder: Path, full: Page) -> None:
     assert "from clinical, slides, rna" in told["What was predicted"]
     assert "network, concat fusion" in told["What was predicted"]
     assert (
-        "the event first in 63% of pairs (95% interval 57% to 69%" in told["How well"]
+        "the event first in 63% of pairs (Uno C; 95% interval 57% to 69%"
+        in told["How well"]
     )
     assert "by chance 50%" in told["How well"]
     assert "in late fusion" not in told["What each modality adds"]
