@@ -18,7 +18,9 @@ from browsing import (
     overflow,
     violations,
 )
+from report.conftest import Builder, edit
 from report.reading import Page
+from survfuse.report import write_report
 
 SMALLEST_TEXT = 11.0  # px, on a phone
 SIZES_OF_TEXT = """() => [...document.querySelectorAll("svg text")]
@@ -125,3 +127,17 @@ def test_it_prints_on_few_pages_and_unfolded_on_more(
         folded = pages(page)
         page.check("#everything")
         assert folded <= 6 < pages(page)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_names_that_cannot_be_broken_make_no_page_scroll(
+    browser: Any,
+    make_run: Builder,
+) -> None:
+    out = make_run(patients=40, model="m" * 130, comparators={"x_" * 60: 2.0})
+    names = {"name": "cohort_" * 18, "endpoint": "e" * 90}
+    edit(out / "cohort.json", lambda cohort: cohort.update(names))
+    page = write_report(out).as_uri()
+    with opened_page(browser, page, viewport=PHONE) as opened:
+        opened.check("#everything")
+        assert overflow(opened) <= 0
