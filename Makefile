@@ -8,7 +8,8 @@ PIP     = $(BIN)/python -m pip --disable-pip-version-check
 
 demo: $(VENV)/.installed   ## simulate a cohort, cross-validate, train, predict, report
 	$(BIN)/survfuse demo -o demo
-	@echo "open demo/crossval/report.html"
+	@echo "open demo/crossval/report.html and demo/why/pages/index.html"
+	@echo "slides in the browser: $(BIN)/survfuse view demo/bundle demo/cohort/new/cohort.yaml"
 
 test: $(VENV)/.installed-test   ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered -q
@@ -27,7 +28,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt -e '.[slides]'
+	$(PIP) install --quiet -c constraints.txt -e '.[view]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml constraints.txt

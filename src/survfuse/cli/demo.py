@@ -85,10 +85,19 @@ def demo(
     for line in (out / "new.csv").read_text().splitlines()[:4]:
         typer.echo(line)
     again = (out / "why").exists()
+    options = "--pages --maps --map-format png" if slides else "--pages"
     _print_command(
-        f"explain {out}/bundle {later} -o {out}/why{' --force' if again else ''}",
+        f"explain {out}/bundle {later} -o {out}/why {options}{' --force' if again else ''}",
     )
-    explain_command.explain(out / "bundle", later, out / "why", force=again)
+    explain_command.explain(
+        out / "bundle",
+        later,
+        out / "why",
+        pages=True,
+        maps=slides,
+        map_formats=["png"] if slides else None,
+        force=again,
+    )
 
 
 def _refuse_other_files(out: Path) -> None:
