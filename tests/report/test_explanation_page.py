@@ -72,7 +72,7 @@ def test_terms_are_called_by_the_words_of_the_cohort_file(
 ) -> None:
     explanation = small_explanation()
     words = Labels({("clinical",): "Clinical <variables>"})
-    monkeypatch.setattr(type(explanation.explained), "labels", words)
+    monkeypatch.setitem(vars(explanation.explained), "labels", words)
     html = render(explanation, record(), {})
     assert "Clinical &lt;variables&gt;</span>" in html
     assert ">clinical<" not in html
