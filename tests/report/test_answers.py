@@ -76,3 +76,12 @@ def test_subgroups_whose_events_differ_from_the_expected_are_named(
         "More events came than predicted in sex female (observed / expected 1.60"
         in told
     )
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(("patients", "noted"), [(24, True), (150, False)])
+def test_the_page_notes_a_median_of_few_patients(
+    make_run: Builder, patients: int, noted: bool
+) -> None:
+    text = read(make_run(patients=patients)).text
+    assert ("fewer than 10 patients were followed as long" in text) == noted
