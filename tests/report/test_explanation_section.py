@@ -66,7 +66,7 @@ def test_an_early_run_has_no_such_facts() -> None:
 @pytest.mark.slow
 def test_the_page_greys_what_does_not_reproduce(full: Page) -> None:
     assert "Do not read slides, the 50 largest weights of rna" in full.text
-    assert "71% (60 to 80)" in full.text
-    assert "−2% (−10 to 6)" in full.text
+    assert "71.0% (60.0 to 80.0)" in full.text
+    assert "−2.0% (−10.0 to 6.0)" in full.text
     grey = [tag for tag, of in full.tags if tag == "tr" and of.get("class") == "grey"]
     assert len(grey) == 3
