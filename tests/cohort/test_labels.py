@@ -98,3 +98,11 @@ def test_words_that_no_table_could_show_are_refused(
     clinical.spec["clinical"]["columns"]["sex"] = {"kind": "nominal", "labels": labels}
     with pytest.raises(ConfigError, match=message):
         load_cohort(clinical.write())
+
+
+def test_a_column_is_found_without_its_modality() -> None:
+    labels = Labels({("clinical", "sex"): "Sex", ("clinical", "grade", "1"): "low"})
+    assert labels.of_column("sex") == "Sex"
+    assert labels.of_level("grade", "1") == "low"
+    assert labels.of_column("site") == "site"
+    assert labels.of_level("site", "1") == "1"

@@ -123,6 +123,14 @@ def test_words_order_the_levels(tmp_path: Path) -> None:
     assert of(table(files), "sex")["level"].tolist()[:2] == ["F", "M"]
 
 
+def test_levels_that_are_numbers_stand_by_their_size(tmp_path: Path) -> None:
+    files = hospital(tmp_path)
+    files.patients["hospital"] = [
+        ["10", "2", "2", "9"][place % 4] for place in range(60)
+    ]
+    assert of(table(files), "hospital")["level"].tolist() == ["2", "9", "10"]
+
+
 def test_a_code_counts_as_missing(tmp_path: Path) -> None:
     files = hospital(tmp_path)
     for patient in ("007", "008", "009"):

@@ -71,6 +71,14 @@ def test_three_levels_have_a_heading_and_two_have_none() -> None:
     assert row(table, "women")["depth"] == 1
 
 
+def test_of_two_levels_the_one_that_is_there_is_shown() -> None:
+    rows = made_up()
+    for one in rows:
+        if one.get("column") == "sex" and one.get("level"):
+            one["level"] = {"1": "yes", "2": "No"}[one["level"]]
+    assert row(shown(rows, Labels()), "sex: yes")["cells"][0] == "60 (40%)"
+
+
 def test_an_old_run_has_none() -> None:
     assert characteristics([], Labels(), "days") is None
 

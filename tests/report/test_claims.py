@@ -24,7 +24,7 @@ def row(
     [
         (row(0.05, 0.01, 0.09, 0.02), "better", "ranked better with it"),
         (row(-0.05, -0.09, -0.01, 0.02), "worse", "ranked worse with it"),
-        (row(0.05, 0.01, 0.09, 0.05), "", "not shown once all comparisons are counted"),
+        (row(0.05, 0.01, 0.09, 0.05), "", "not shown after the correction of Holm"),
         (
             row(0.05, 0.01, 0.09),
             "better",
@@ -53,7 +53,7 @@ def test_the_sentence_names_what_is_shown_alone() -> None:
     ]
     told = increments_say(rows)
     assert (
-        "ranked better with slides (network) than without, all comparisons counted."
+        "ranked better with slides (network) than without, after the correction of Holm."
         in told
     )
     assert "ranked worse with blood (late fusion) than without" in told

@@ -15,6 +15,7 @@ from small_explanations import (
 )
 from survfuse._errors import NotComputableError
 from survfuse.cohort import load_cohort
+from survfuse.cohort.labels import Labels
 from survfuse.explanations import Explanation, explain
 from survfuse.report import explanation_page
 from survfuse.report.explanation_page import cluster_rows, render, write_page
@@ -64,6 +65,17 @@ def test_it_shows_shares_terms_and_files() -> None:
     assert "gene_sets not written: none" in text
     for patient in small_explanation().patients:
         assert f" {patient} " in text
+
+
+def test_terms_are_called_by_the_words_of_the_cohort_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    explanation = small_explanation()
+    words = Labels({("clinical",): "Clinical <variables>"})
+    monkeypatch.setitem(vars(explanation.explained), "labels", words)
+    html = render(explanation, record(), {})
+    assert "Clinical &lt;variables&gt;</span>" in html
+    assert ">clinical<" not in html
 
 
 def test_what_does_not_reproduce_is_grey_and_said() -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from report.performed import explanations
 from report.reading import Page
+from survfuse.cohort.labels import Labels
 from survfuse.report.explanation_section import uses
 
 
-def facts(**changed: Any) -> dict[str, Any]:
+def facts(labels: Labels = Labels(), **changed: Any) -> dict[str, Any]:  # noqa: B008
     record = {**explanations(), **changed}
-    found = uses(record["shares"] or (), record["agreement"] or (), record)
+    found = uses(record["shares"] or (), record["agreement"] or (), record, labels)
     assert found is not None
     return found
 
@@ -30,6 +31,12 @@ def test_each_term_has_its_share_and_agreement() -> None:
         "the 50 largest weights of rna",
         "maps of the tiles of slides",
     ]
+
+
+def test_words_of_the_cohort_file_name_terms_and_parts() -> None:
+    found = facts(Labels({("slides",): "Tissue", ("rna",): "RNA-seq"}))
+    assert found["terms"][2]["name"] == "clinical × Tissue"
+    assert found["parts"][1]["name"] == "the 50 largest weights of RNA-seq"
 
 
 def test_the_sentence_says_what_not_to_read() -> None:
@@ -53,13 +60,13 @@ def test_it_is_said_where_agreement_was_not_measured() -> None:
 
 
 def test_an_early_run_has_no_such_facts() -> None:
-    assert uses((), (), None) is None
+    assert uses((), (), None, Labels()) is None
 
 
 @pytest.mark.slow
 def test_the_page_greys_what_does_not_reproduce(full: Page) -> None:
     assert "Do not read slides, the 50 largest weights of rna" in full.text
-    assert "71% (60 to 80)" in full.text
-    assert "−2% (−10 to 6)" in full.text
+    assert "71.0% (60.0 to 80.0)" in full.text
+    assert "−2.0% (−10.0 to 6.0)" in full.text
     grey = [tag for tag, of in full.tags if tag == "tr" and of.get("class") == "grey"]
     assert len(grey) == 3

@@ -31,6 +31,11 @@ SIZES_OF_TEXT = """() => [...document.querySelectorAll("svg text")]
     return parseFloat(getComputedStyle(text).fontSize) * scale;
   })"""
 
+SIZES_OF_WORDS = """() => [...document.querySelectorAll("main *:not(svg *)")]
+  .filter(one => one.checkVisibility()
+    && [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+  .map(one => parseFloat(getComputedStyle(one).fontSize))"""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -88,12 +93,13 @@ def test_the_first_screen_holds_the_summary(browser: Any, address: str) -> None:
         assert box["y"] + box["height"] <= DESKTOP["height"]
 
 
-def test_figures_are_legible_on_a_phone(browser: Any, address: str) -> None:
+def test_figures_and_words_are_legible_on_a_phone(browser: Any, address: str) -> None:
     with opened_page(browser, address, viewport=PHONE) as page:
         page.check("#everything")
         sizes = page.evaluate(SIZES_OF_TEXT)
         assert len(sizes) > 100
         assert min(sizes) >= SMALLEST_TEXT
+        assert min(page.evaluate(SIZES_OF_WORDS)) >= SMALLEST_TEXT
 
 
 def test_a_link_opens_what_it_leads_to(browser: Any, address: str) -> None:

@@ -60,13 +60,13 @@ def test_what_a_run_did_not_record_is_said(make_run: Builder, null: bool) -> Non
 def test_the_increment_stands_on_the_first_screen_and_in_its_table(full: Page) -> None:
     first = full.text[: full.text.index("How do the risk groups fare?")]
     assert "slides: +0.061 (0.022 to 0.100), ranked better with it" in first
-    assert "rna: +0.045 (0.002 to 0.088), not shown once all comparisons" in first
+    assert "rna: +0.045 (0.002 to 0.088), not shown after the correction" in first
     assert "does not prove that a modality adds nothing" in first
     assert (
         "slides +0.061 0.022 to 0.100 −0.012 −0.022 to −0.002 0.002 0.008 ranked better with it network: "
         in full.text
     )
-    assert "0.041 0.12 not shown once all comparisons are counted" in full.text
+    assert "0.041 0.12 not shown after the correction of Holm" in full.text
     assert "not computable: the network without it was not trained" in full.text
 
 

@@ -8,7 +8,7 @@ import pytest
 from report.conftest import Builder, edit
 from report.described import LABELS
 from report.performed import add_performance
-from report.reading import Page
+from report.reading import Page, read
 from survfuse.report.facts import facts
 from survfuse.report.report_tables import compute_tables
 from survfuse.report.summary import doubts, summary
@@ -40,8 +40,8 @@ def test_a_run_is_summed_up_in_sentences(full_folder: Path, full: Page) -> None:
     assert "from clinical, slides, rna" in told["What was predicted"]
     assert "network, concat fusion" in told["What was predicted"]
     assert (
-        "the event first in 63% of pairs (Uno C; 95% interval 57% to 69%"
-        in told["How well"]
+        "the event first in 63% of pairs whose order is known "
+        "(Uno C, up to 60 months (5 years); 95% interval 57% to 69%" in told["How well"]
     )
     assert "by chance 50%" in told["How well"]
     assert "in late fusion" not in told["What each modality adds"]
@@ -61,6 +61,9 @@ def test_modalities_are_called_by_their_labels(make_run: Builder) -> None:
     told = summed(out)
     assert "from Clinical variables, slides, RNA-seq" in told["What was predicted"]
     assert "RNA-seq: +0.045" in told["What each modality adds"]
+    text = read(out).text
+    for words in ("RNA-seq alone (ridge Cox)", "Clinical variables × slides"):
+        assert words in text, words
 
 
 def test_an_early_run_says_what_it_does_not_know(make_run: Builder) -> None:

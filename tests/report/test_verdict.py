@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from report.conftest import Builder, edit
+from report.performed import add_performance
 from survfuse.report.names import DELTA
 from survfuse.report.report_tables import compute_tables
 from survfuse.report.verdict import chance, judge, tally, verdict
@@ -54,6 +55,26 @@ def test_the_paired_difference_decides(
     set_metric(out, DELTA, value=(low + high) / 2, low=low, high=high)
     assert says in sentence(out)
     assert "paired on the same patients" in sentence(out)
+
+
+def test_a_difference_that_the_correction_takes_away_is_said_to_be(
+    make_run: Builder,
+) -> None:
+    out = add_performance(make_run())
+    set_metric(out, DELTA, value=0.05, low=0.01, high=0.09)
+
+    def correct(p_holm: float) -> str:
+        def change(record: Any) -> None:
+            for row in record["comparisons"]:
+                row["p_holm"] = p_holm
+
+        edit(out / "performance.json", change)
+        return sentence(out)
+
+    assert correct(0.2).endswith(
+        "comparisons of the model counted (Holm) it is not shown)."
+    )
+    assert correct(0.01).endswith("paired on the same patients).")
 
 
 def test_overlap_is_never_called_significance(make_run: Builder) -> None:

@@ -81,3 +81,14 @@ def test_the_table_of_a_run_has_them(make_run: Builder) -> None:
     assert set(HAZARD) <= set(groups.columns)
     known = groups.dropna(subset=["median", "median_low"])
     assert (known["median_low"] <= known["median"]).all()
+
+
+def test_it_is_known_how_many_were_followed_as_long_as_the_median() -> None:
+    part = pd.DataFrame(
+        {"time": [1.0, 2.0, 3.0, 4.0], "event": [True, True, False, True]}
+    )
+    cells = median_cells(part)
+    assert cells["median"] == 3.0
+    assert cells["median_at_risk"] == 2
+    never = median_cells(part.assign(event=False))
+    assert math.isnan(never["median_at_risk"])

@@ -100,6 +100,22 @@ class Labels:
         text = f"{value:g}" if isinstance(value, float) else str(value)
         return self.value(modality, column, text)
 
+    def of_column(self, column: str) -> str:
+        """Word for a column whose modality is not told, as of a subgroup."""
+        return self.column(self._modality_of(column), column)
+
+    def of_level(
+        self,
+        column: str,
+        value: str,
+    ) -> str:
+        """Word for a value of a column whose modality is not told."""
+        return self.value(self._modality_of(column), column, value)
+
+    def _modality_of(self, column: str) -> str:
+        """The modality that has words for a column or its values; the first where several have."""
+        return next((keys[0] for keys in self.words if column in keys[1:2]), "")
+
     def of_columns(self, modalities: Iterable[str]) -> bool:
         """Whether there is a word for any column, or value of one, of these modalities."""
         chosen = set(modalities)

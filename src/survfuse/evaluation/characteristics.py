@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,10 +177,10 @@ def _of_levels(
     cells: pd.Series[str],
     order: Any,
 ) -> Rows:
-    """Rows of each level: those of `order` first and in it, the others by their frequency."""
+    """Rows of each level: those of `order` first and in it, then numbers, or the most frequent."""
     counts = cells.value_counts(sort=True)
     first = [whole(one) for one in order if whole(one) in counts.index]
-    levels = list(dict.fromkeys([*first, *map(str, counts.index)]))
+    levels = list(dict.fromkeys([*first, *_in_order(map(str, counts.index))]))
     shown = levels
     if len(levels) > MOST_LEVELS:
         frequent = set(counts.index[: MOST_LEVELS - 1])
@@ -195,6 +195,15 @@ def _of_levels(
         has = known & ~cells.isin(shown).to_numpy(bool)
         rows += groups.counts({**place, "level": level}, has, known)
     return [*rows, *_missing(groups, place, ~known)]
+
+
+def _in_order(levels: Iterable[str]) -> list[str]:
+    """Levels as they come, or by their size where all are numbers."""
+    kept = list(levels)
+    numbers = pd.to_numeric(pd.Series(kept, dtype=object), errors="coerce")
+    if numbers.isna().any():
+        return kept
+    return [kept[place] for place in np.argsort(numbers.to_numpy(float), kind="stable")]
 
 
 def _missing(

@@ -16,6 +16,7 @@ from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import estimate, mean_of
 from survfuse.evaluation.folds import Fold, Pooled, patients_of, repeats_of, select
 from survfuse.evaluation.metric_registry import Metric, ModelFolds
+from survfuse.figures.formatting import plural
 from survfuse.survival.curves import SurvivalCurves
 from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.net_benefit import net_benefit, net_benefit_all
@@ -260,7 +261,7 @@ def _within(
     n, events = patients_of(folds)
     if n < FEWEST or events == 0:
         reason = f"fewer than {FEWEST} patients" if n < FEWEST else "no event"
-        why = f"{n} patients, {events} events: {reason}"
+        why = f"{plural(n, 'patient')}, {plural(events, 'event')}: {reason}"
         estimates = dict.fromkeys(IN_SUBGROUPS, Basis(n, events).missing(why))
     else:
         estimates = assess(folds, scale, IN_SUBGROUPS)

@@ -26,6 +26,7 @@ from survfuse.figures.curve_figures import (
     time_curves,
 )
 from survfuse.figures.interval_figures import (
+    EVERYONE,
     FEWEST_EVENTS,
     MOST_LEVELS,
     forest,
@@ -50,6 +51,7 @@ from survfuse.figures.weight_figures import plot_weights, weights
 
 __all__ = [
     "COLOURS",
+    "EVERYONE",
     "FEWEST_EVENTS",
     "FEW_AT_RISK",
     "MOST_LEVELS",

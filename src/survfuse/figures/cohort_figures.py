@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -106,7 +107,9 @@ def _dot_matrix(
         if filled:
             ends = [min(filled), max(filled)]
             axes.plot([x, x], ends, color=BLUE, lw=2, zorder=3)
-    axes.set_yticks(list(rows.values()), [label(name, letters) for name in rows])
+    axes.set_yticks(
+        list(rows.values()), [fill(label(name, 2 * letters), letters) for name in rows]
+    )
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_xticks([])

@@ -65,16 +65,18 @@ def count(value: Any) -> str:
 
 
 def percent(value: Any, digits: int = 0) -> str:
-    """Write a share of 0 to 1 as a percentage; a share that is not 0 never reads "0%".
+    """Write a share of 0 to 1 as a percentage; only none reads "0%", and only all "100%".
 
-    >>> percent(0.256), percent(0.001), percent(0.0)
-    ('26%', '<1%', '0%')
+    >>> percent(0.256), percent(0.001), percent(0.0), percent(0.996), percent(1.0)
+    ('26%', '<1%', '0%', '>99%', '100%')
     """
     if not known(value):
         return MISSING
     smallest = 10.0**-digits
     if 0 < value * 100 < smallest / 2:
         return f"<{smallest:g}%"
+    if 100 - smallest / 2 <= value * 100 < 100:
+        return f">{100 - smallest:g}%"
     return f"{value * 100:.{digits}f}%"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,8 @@ from survfuse.figures.plotting import BLUE, ORANGE, records, worded
 
 EVERYONE = "everyone"
 MOST_LEVELS = 60
+LETTERS = 44
+"""Letters of a line of a model's name, which may have two lines."""
 FEWEST_EVENTS = 10
 """Of a level of a subgroup that is drawn; those with fewer are listed."""
 LOOK_OF_INCREMENT = {"late fusion": "clinical only", "permuted at prediction": "other"}
@@ -108,14 +111,17 @@ def _forest_rows(models: pd.DataFrame, names: Mapping[str, str] | None) -> Rows:
     table = models[models["metric"].isin([*CONCORDANCES])]
     roles = dict(zip(table["model"], table["role"], strict=True))
     places = {name: y for y, name in enumerate(roles)}
-    words = {name: worded(name, names, 44) for name in roles}
+    words = {name: worded(name, names, 2 * LETTERS) for name in roles}
     rows = table.assign(
         y=table["model"].map(places),
         look=table["role"],
         name=table["model"].map(words),
         dashed=table["role"].map({"clinical only": ORANGE}).fillna(""),
     )
-    lines = [Line(y, words[name], roles[name] == "model") for name, y in places.items()]
+    lines = [
+        Line(y, fill(words[name], LETTERS), roles[name] == "model")
+        for name, y in places.items()
+    ]
     return Rows(rows, lines, CONCORDANCES)
 
 

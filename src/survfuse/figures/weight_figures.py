@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
@@ -26,7 +28,7 @@ def plot_weights(ax: Axes, terms: pd.DataFrame) -> Axes:
     rows = records(terms)
     for y, row in enumerate(rows):
         _plot_term(ax, row, y)
-    names = [label(row["term"].replace("*", " × "), 26) for row in rows]
+    names = [fill(label(row["term"].replace("*", " × "), 60), 26) for row in rows]
     ax.set_yticks(range(len(rows)), names)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(left=0)

@@ -14,6 +14,8 @@ from survfuse.figures.formatting import MISSING, count, known, number, percent
 GROUPS = ("all", "event", "no event")
 SUMMARIES = {"mean": "mean (SD)", "median": "median [quartiles]"}
 NOT_KNOWN = "not known"
+NEGATIVE = {"0", "no", "none", "never", "negative", "absent", "false", "−", "-"}
+"""Levels of which the other one of two is shown."""
 COLUMNS = ("numeric", "ordinal", "nominal")
 """Kinds of rows that are columns of a table."""
 Row = Mapping[str, Any]
@@ -87,7 +89,7 @@ def _of_block(
     else:
         head = {"title": title, "says": "patients (%)", "depth": 0, "cells": None}
         if first["kind"] in COLUMNS and _two_levels(parts):
-            second = parts[1]
+            second = parts[0 if _is_negative(parts[1][0], labels) else 1]
             head["title"] = f"{title}: {_level(second[0], labels)}"
             head["cells"] = _cells(second, _counted)
             parts = parts[2:]
@@ -101,9 +103,15 @@ def _of_block(
 
 
 def _two_levels(parts: list[list[Row]]) -> bool:
-    """Whether there are two levels, so that the second says all, besides those not known."""
+    """Whether there are two levels, so that one says all, besides those not known."""
     levels = [part for part in parts if part[0]["summary"] != "missing"]
     return len(levels) == 2
+
+
+def _is_negative(row: Row, labels: Labels) -> bool:
+    """Whether a level says that something is absent, by its value or its word."""
+    words = {str(row["level"]).casefold(), _level(row, labels).casefold()}
+    return not NEGATIVE.isdisjoint(words)
 
 
 def _place(row: Row) -> tuple[Any, ...]:

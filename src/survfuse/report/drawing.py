@@ -20,15 +20,16 @@ def draw_figures(tables: Tables) -> dict[str, str]:
     mapping of name to str
         SVG elements; a figure that cannot be drawn is absent, and the page says why.
     """
-    roles, unit, own = tables.roles, tables.run.unit, tables["subgroups"]
+    roles, unit, labelled = tables.roles, tables.run.unit, tables.labelled
     not_reached = int(tables["times"]["not_reached"].iloc[0])
     smooth = tables["smooth_calibration"]
-    names = {name: model_title(name) for name in tables.run.estimates}
-    terms = tables["terms"]
+    labels, own = tables.labels, labelled["subgroups"]
+    names = {name: model_title(name, labels) for name in tables.run.estimates}
+    terms = labelled["terms"]
     drawn = {
         "patterns": figures.patterns(
-            tables["patterns"],
-            list(tables["modalities"]["name"]),
+            labelled["patterns"],
+            list(labelled["modalities"]["name"]),
         ),
         "forest": figures.forest(tables["models"], names),
         "risk_groups": figures.risk_groups(
@@ -45,7 +46,7 @@ def draw_figures(tables: Tables) -> dict[str, str]:
             unit,
             names,
         ),
-        "increments": figures.increments(tables["increments"]),
+        "increments": figures.increments(labelled["increments"]),
         "weights": figures.weights(terms[~without_effect(terms)]),
         "over_time": figures.time_curves(tables["time_curves"], roles, unit, names),
         "decision": figures.decision(
@@ -55,7 +56,7 @@ def draw_figures(tables: Tables) -> dict[str, str]:
             unit,
             names,
         ),
-        "robustness": figures.robustness(tables["robustness"]),
+        "robustness": figures.robustness(labelled["robustness"]),
         "learning_curve": figures.learning_curve(
             tables["learning_curve"], roles, names
         ),

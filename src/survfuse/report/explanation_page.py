@@ -65,6 +65,7 @@ def render(
     return page.get_template("explanation.html.j2").render(
         css=Markup(sheet.read_text(encoding="utf-8")),
         record=record,
+        labels=explanation.explained.labels,
         terms=list(explanation.terms),
         patients=_patients(explanation),
         shares=_rows(explanation, "shares"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from survfuse.cohort.labels import Labels
 from survfuse.report.wording import sentence
 
 PARTS = {
@@ -22,6 +23,7 @@ def uses(
     shares: Iterable[Mapping[str, Any]],
     agreement: Iterable[Mapping[str, Any]],
     record: Mapping[str, Any] | None,
+    labels: Labels,
 ) -> dict[str, Any] | None:
     """Facts of the section.
 
@@ -31,6 +33,8 @@ def uses(
         Rows of the tables of these names.
     record : mapping or None
         As recorded.
+    labels : Labels
+        Words for modalities.
 
     Returns
     -------
@@ -47,11 +51,11 @@ def uses(
     for name in dict.fromkeys([*by_share, *by_term]):
         nothing = {"share": None, "low": None, "high": None}
         share, row = by_share.get(name, nothing), by_term.get(name)
-        terms.append({**share, "name": name.replace("*", " × "), "agreement": row})
+        terms.append({**share, "name": labels.term(name), "agreement": row})
     parts = []
     for row in compared:
         if row["level"] in PARTS:
-            name = f"{PARTS[row['level']]} {row['modality']}".strip()
+            name = f"{PARTS[row['level']]} {labels.modality(row['modality'])}".strip()
             parts.append({"name": name, "agreement": row})
     grey = [row["name"] for row in [*terms, *parts] if _is_grey(row["agreement"])]
     measured = record.get("agreement") is not None

@@ -11,7 +11,7 @@ from typing import Any
 from survfuse import figures
 from survfuse._errors import listed
 from survfuse.cohort.labels import Labels
-from survfuse.figures.formatting import count, duration
+from survfuse.figures.formatting import bounded, count, duration
 from survfuse.report.characteristics_section import characteristics
 from survfuse.report.explanation_section import uses
 from survfuse.report.hazards_section import hazards
@@ -60,7 +60,7 @@ def facts(tables: Tables) -> dict[str, Any]:
         "unit": run.unit,
         "tables": tables.records,
         "lookup": tables.estimate,
-        "labels": Labels.read(run.cohort.get("labels")),
+        "labels": tables.labels,
         "model": model,
         "crossval": _section(run, "crossval"),
         "folds": int(run.predictions["fold"].nunique()),
@@ -147,7 +147,7 @@ def of_page(tables: Tables) -> dict[str, Any]:
         "delta_key": DELTA,
         "has_delta": DELTA in set(tables["models"]["metric"]),
         "families": families(tables),
-        "increments": compared(records["increments"], "with it"),
+        "increments": compared(tables.labelled_records("increments"), "with it"),
         "comparisons": compared(records["comparisons"], "than the reference"),
         "increments_say": increments_verdict(tables),
         **of_terms(tables),
@@ -163,11 +163,15 @@ def of_page(tables: Tables) -> dict[str, Any]:
             labels,
         ),
         "availability": availability(records["patterns"], records["availability"]),
-        "robustness": robustness(records["robustness"], performance.get("robustness")),
+        "robustness": robustness(
+            tables.labelled_records("robustness"),
+            performance.get("robustness"),
+        ),
         "uses": uses(
             records["shares"],
             records["agreement"],
             performance.get("explanations"),
+            labels,
         ),
         "learning": learning_curve(
             records["learning_curve"],
@@ -210,19 +214,35 @@ def main_models(tables: Tables) -> dict[str, list[str]]:
 
 
 def of_subgroups(tables: Tables) -> dict[str, Any]:
-    """Number of levels of subgroups, and those with too few events to be drawn."""
-    rows = tables["subgroups"]
+    """Subgroups: their rows, their number, those with few events, those where O/E is off.
+
+    Returns
+    -------
+    mapping
+        `subgroups` (rows), `levels`, `fewest_events`, `few_events` (rows of levels that are listed
+        only), `ratios` (number of intervals of observed / expected) and `off` (the rows whose
+        interval excludes 1); both of levels that have enough events.
+    """
+    rows = tables.labelled["subgroups"]
     own = rows[rows["model"] == tables.run.name]
+    parts = own[own["group"] != figures.EVERYONE]
+    ratios = []
+    for row in plain_records(parts[parts["metric"] == "observed_expected"]):
+        if bounded(row) and (row["events"] or 0) >= figures.FEWEST_EVENTS:
+            ratios.append(row)
     return {
-        "levels": len(rows.drop_duplicates(["group", "level"])),
+        "subgroups": plain_records(rows),
+        "levels": len(parts.drop_duplicates(["group", "level"])),
         "fewest_events": figures.FEWEST_EVENTS,
         "few_events": plain_records(figures.listed_subgroups(own)),
+        "ratios": len(ratios),
+        "off": [row for row in ratios if row["low"] > 1 or row["high"] < 1],
     }
 
 
 def increments_verdict(tables: Tables) -> str | None:
     """Sentence on the increments; None where there are none."""
-    rows = tables.records["increments"]
+    rows = tables.labelled_records("increments")
     return increments_say(rows) if rows else None
 
 

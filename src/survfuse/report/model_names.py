@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from survfuse.cohort.labels import Labels
 from survfuse.figures.formatting import loss
 
 FUSIONS_IN_WORDS = {
@@ -13,9 +14,12 @@ FUSIONS_IN_WORDS = {
     "sparse_cox": "sparse Cox",
     "kaplan_meier": "Kaplan–Meier, no variables",
 }
+NO_LABELS = Labels()
+Word = Callable[[str], str]
+"""Word for a modality."""
 
 
-def model_title(name: str) -> str:
+def model_title(name: str, labels: Labels = NO_LABELS) -> str:
     """Name of a model in words, from its key in the tables of a run; a foreign name stays.
 
     >>> model_title("default:anchored"), model_title("paper:pairwise")
@@ -26,52 +30,63 @@ def model_title(name: str) -> str:
     ('late fusion without clinical', 'late fusion of all modalities')
     >>> model_title("network:slides"), model_title("permuted:slides")
     ('the model with slides alone', 'the model given slides of other patients')
+    >>> model_title("late:-slides", Labels({("slides",): "tissue microarray"}))
+    'late fusion without tissue microarray'
     """
     if name == "km":
         return FUSIONS_IN_WORDS["kaplan_meier"]
     kind, _, what = name.partition(":")
     titled = _TITLES.get(kind)
-    return titled(what) if titled and what else name
+    return titled(what, labels.modality) if titled and what else name
 
 
-def _of_fusion(fusion: str) -> str:
+def _fusion(fusion: str, word: Word) -> str:
     title = FUSIONS_IN_WORDS.get(fusion)
     return title or f"network, {fusion.replace('_', ' ')} fusion"
 
 
-def _ridge(what: str) -> str:
+def _ridge(what: str, word: Word) -> str:
     if "+" in what:
-        return f"{_modalities(what)} in one table (ridge Cox)"
-    named = "clinical variables" if what == "clinical" else what
-    return f"{named} alone (ridge Cox)"
+        return f"{_modalities(what, word)} in one table (ridge Cox)"
+    named = word(what)
+    return f"{'clinical variables' if named == 'clinical' else named} alone (ridge Cox)"
 
 
-def _late(what: str) -> str:
+def _late(what: str, word: Word) -> str:
     if what.startswith("-"):
-        return f"late fusion without {what[1:]}"
-    return f"late fusion of {'all modalities' if what == 'all' else _modalities(what)}"
+        return f"late fusion without {word(what[1:])}"
+    named = "all modalities" if what == "all" else _modalities(what, word)
+    return f"late fusion of {named}"
 
 
-def _part(what: str) -> str:
+def _part(what: str, word: Word) -> str:
     if what.startswith("-"):
-        return f"the model without {what[1:].replace('-', ' and ')}"
-    return f"the model with {what} alone"
+        return f"the model without {' and '.join(map(word, what[1:].split('-')))}"
+    return f"the model with {word(what)} alone"
 
 
-def _modalities(what: str) -> str:
-    *first, last = what.split("+")
+def _lost(kind: str) -> Callable[[str, Word], str]:
+    """Title of the model under a loss, of which only shares of values are no modality."""
+
+    def title(what: str, word: Word) -> str:
+        named = what if kind == "missing" else word(what)
+        return f"the model, {loss(kind, named, within_sentence=True)}"
+
+    return title
+
+
+def _modalities(what: str, word: Word) -> str:
+    *first, last = map(word, what.split("+"))
     return f"{', '.join(first)} and {last}" if first else last
 
 
-_TITLES: dict[str, Callable[[str], str]] = {
-    "default": _of_fusion,
-    "paper": lambda what: f"{_of_fusion(what)} (as in the paper)",
+_TITLES: dict[str, Callable[[str, Word], str]] = {
+    "default": _fusion,
+    "paper": lambda what, word: f"{_fusion(what, word)} (as in the paper)",
     "ridge": _ridge,
     "late": _late,
     "network": _part,
-    "permuted": "the model given {} of other patients".format,
-    "seed": "the model, seed {}".format,
-    "removed": lambda what: f"the model, {loss('removed', what)}",
-    "only": lambda what: f"the model, {loss('only', what, within_sentence=True)}",
-    "missing": lambda what: f"the model, {loss('missing', what, within_sentence=True)}",
+    "permuted": lambda what, word: f"the model given {word(what)} of other patients",
+    "seed": lambda what, word: f"the model, seed {what}",
+    **{kind: _lost(kind) for kind in ("removed", "only", "missing")},
 }

@@ -129,7 +129,9 @@ def to_dict(
         "horizon": run.horizon,
         "decision_horizon": tables.decision_horizon,
         "interval": performance.get("interval"),
-        "model_titles": {name: model_title(name) for name in run.scored_models},
+        "model_titles": {
+            name: model_title(name, tables.labels) for name in run.scored_models
+        },
         "summary": summary(tables, checks, facts(tables)),
         "verdict": verdict(tables),
         "increments_verdict": increments_verdict(tables),
@@ -172,6 +174,7 @@ def render(
         tally=tally(checks),
         svg={name: Markup(svg) for name, svg in draw_figures(tables).items()},
         most_patterns=figures.MOST_PATTERNS,
+        few_at_risk=figures.FEW_AT_RISK,
         most_levels=figures.MOST_LEVELS,
         css=Markup(css + figures.STYLE_SHEET),
         rule=RULE,

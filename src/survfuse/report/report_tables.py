@@ -9,6 +9,8 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
+from survfuse.cohort.labels import Labels
+from survfuse.report.labelled_tables import labelled_tables
 from survfuse.report.names import order
 from survfuse.results import (
     Result,
@@ -72,6 +74,20 @@ class Tables:
     def records(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of every table as plain values."""
         return {name: plain_records(table) for name, table in self.frames.items()}
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Words of the cohort file."""
+        return Labels.read(self.run.cohort.get("labels"))
+
+    @cached_property
+    def labelled(self) -> dict[str, pd.DataFrame]:
+        """The tables that name modalities or subgroups, with the words of the cohort file."""
+        return labelled_tables(self.frames, self.labels)
+
+    def labelled_records(self, name: str) -> list[dict[str, Any]]:
+        """Rows of a table of `labelled` as plain values."""
+        return plain_records(self.labelled[name])
 
     @property
     def roles(self) -> dict[str, str]:

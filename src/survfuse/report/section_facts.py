@@ -100,12 +100,12 @@ def external_scores(tables: Tables) -> dict[str, Any] | None:
     rows = []
     for key in sorted(set(scores["metric"]), key=order):
         rows.append((key, [cells.get((name, key)) for name in models[:MOST_MODELS]]))
-    left = models[MOST_MODELS:]
+    left = [model_title(name, tables.labels) for name in models[MOST_MODELS:]]
     return {
         "cohort": external_cohort(tables.run),
         "models": models[:MOST_MODELS],
         "rows": rows,
-        "left": f"Also scored, in report.json: {listed(map(model_title, left), len(left))}."
+        "left": f"Also scored, in report.json: {listed(left, len(left))}."
         if left
         else "",
     }

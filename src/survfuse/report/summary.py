@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from survfuse.cohort.labels import Labels
 from survfuse.report.names import metric
 from survfuse.report.report_tables import Tables
 from survfuse.report.verdict import (
@@ -50,11 +49,12 @@ def summary(
     values = {
         **facts,
         "ours": tables.estimate(tables.run.name, key),
+        "headline_key": key,
         "headline": metric(key, tables.run.unit).title,
         "verdict": verdict(tables),
         "chance": chance(tables),
         "calibrated": calibrated(tables),
-        "adds": increments_say(tables.records["increments"]),
+        "adds": increments_say(tables.labelled_records("increments")),
         "added": added,
         "checks_say": checks_say(checks),
     }
@@ -68,8 +68,9 @@ def summary(
 
 def added_by_modality(tables: Tables) -> list[str]:
     """What each modality adds to the model, one sentence each, and where other models differ."""
-    rows = [row for row in tables.records["increments"] if row["kind"] != PERMUTED]
-    labels = Labels.read(tables.run.cohort.get("labels"))
+    rows = [
+        row for row in tables.labelled_records("increments") if row["kind"] != PERMUTED
+    ]
     sentences = []
     for own in rows:
         if own["with"] != tables.run.name or own["value"] is None:
@@ -79,7 +80,7 @@ def added_by_modality(tables: Tables) -> list[str]:
             same = row["modality"] == own["modality"]
             if same and row["kind"] != own["kind"] and direction(row):
                 others.append((row["kind"], says(row)))
-        values = {"modality": labels.modality(own["modality"]), "own": own}
+        values = {"modality": own["modality"], "own": own}
         sentences.append(sentence("added", **values, says=says(own), others=others))
     return sentences
 

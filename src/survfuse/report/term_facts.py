@@ -20,8 +20,13 @@ def of_terms(tables: Tables) -> dict[str, Any]:
     """
     frame, priors = tables["terms"], tables.run.cohort.get("priors") or ()
     shown, unused = [], []
-    for row, out in zip(tables.records["terms"], without_effect(frame), strict=True):
-        name = row["term"].replace("*", " × ")
+    names = tables.labelled["terms"]["term"]
+    for row, name, out in zip(
+        tables.records["terms"],
+        names,
+        without_effect(frame),
+        strict=True,
+    ):
         if out:
             unused.append(name)
         else:

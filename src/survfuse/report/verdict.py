@@ -49,7 +49,17 @@ def verdict(tables: Tables) -> str:
         delta=tables.estimate(tables.run.name, DELTA),
         ours=tables.estimate(tables.run.name, metric),
         theirs=tables.estimate(tables.baseline, metric),
+        corrected=_corrected(tables),
     )
+
+
+def _corrected(tables: Tables) -> float | None:
+    """p-value of the model against the clinical baseline, corrected for all its comparisons."""
+    for row in tables.records["comparisons"]:
+        if (row["model"], row["reference"]) == (tables.run.name, tables.baseline):
+            p_holm: float | None = row["p_holm"]
+            return p_holm
+    return None
 
 
 def chance(tables: Tables) -> str:
@@ -112,7 +122,7 @@ def says(
         )
         return f"ranked {way} {what}{note}"
     if row["low"] > 0 or row["high"] < 0:
-        return "not shown once all comparisons are counted"
+        return "not shown after the correction of Holm"
     return "not shown: the interval includes 0"
 
 

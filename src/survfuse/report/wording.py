@@ -7,12 +7,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from survfuse._errors import listed
 from survfuse._yaml import parse_yaml
 from survfuse.figures import formatting
-from survfuse.report.model_names import model_title
+from survfuse.report.model_names import NO_LABELS, model_title
 from survfuse.survival.estimate import rounded
 
 NOT_RECORDED = "not recorded by this run"
@@ -55,7 +56,7 @@ def environment(*, autoescape: bool) -> Environment:
         "pairs": pairs,
         "why": why,
         "share": share,
-        "model": model_title,
+        "model": titled,
     }
     jinja.globals |= {
         "interval": formatting.interval,
@@ -65,6 +66,12 @@ def environment(*, autoescape: bool) -> Environment:
     }
     jinja.tests |= {"known": formatting.known, "bounded": formatting.bounded}
     return jinja
+
+
+@pass_context
+def titled(context: Context, name: str) -> str:
+    """Name of a model in words, with the words for modalities that the facts hold as `labels`."""
+    return model_title(name, context.get("labels") or NO_LABELS)
 
 
 def render(template: str, facts: Mapping[str, Any]) -> str:

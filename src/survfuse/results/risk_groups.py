@@ -12,7 +12,7 @@ from survfuse._errors import NotComputableError
 from survfuse.survival.hazard_ratios import hazard_ratios
 from survfuse.survival.median_time import median_time
 
-MEDIAN = ("median", "median_low", "median_high", "median_note")
+MEDIAN = ("median", "median_low", "median_high", "median_at_risk", "median_note")
 HAZARD = ("hazard_ratio", "hazard_low", "hazard_high", "hazard_note")
 REFERENCE = "reference"
 
@@ -29,10 +29,14 @@ def median_cells(part: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         Cells of `MEDIAN`; NaN where the curve, or an end of its interval, does not reach one half.
+        At risk: patients who were followed as long as the median, without the event before.
     """
     estimate = median_time(part["time"].to_numpy(float), part["event"].to_numpy(bool))
     values = [estimate.value, estimate.low, estimate.high]
-    numbers = [math.nan if value is None else value for value in values]
+    at_risk = None
+    if estimate.value is not None:
+        at_risk = int((part["time"] >= estimate.value).sum())
+    numbers = [math.nan if value is None else value for value in [*values, at_risk]]
     return dict(zip(MEDIAN, [*numbers, estimate.note], strict=True))
 
 

@@ -1,0 +1,87 @@
+"""Tables of the report with the words of the cohort file for modalities, columns and values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import pandas as pd
+
+from survfuse.cohort.labels import Labels
+
+LOSSES_OF_MODALITIES = ("removed", "only")
+
+
+def labelled_tables(
+    frames: Mapping[str, pd.DataFrame],
+    labels: Labels,
+) -> dict[str, pd.DataFrame]:
+    """Tables that name modalities, terms or subgroups, as a reader sees them.
+
+    Parameters
+    ----------
+    frames : mapping of name to DataFrame
+    labels : Labels
+
+    Returns
+    -------
+    dict of name to DataFrame
+        `modalities`, `patterns`, `increments` (with the name of the modality as `key`), `terms`,
+        `robustness` and `subgroups`.
+    """
+    modalities, patterns = frames["modalities"], frames["patterns"]
+    increments, terms = frames["increments"], frames["terms"]
+    named = [*modalities["name"], *patterns["modalities"].explode().dropna()]
+    words = distinct(named, labels.modality)
+    combinations = pd.Series(
+        [tuple(words[name] for name in row) for row in patterns["modalities"]],
+        index=patterns.index,
+        dtype=object,
+    )
+    return {
+        "modalities": modalities.assign(name=modalities["name"].map(words)),
+        "patterns": patterns.assign(modalities=combinations),
+        "increments": _mapped(
+            increments.assign(key=increments["modality"]), "modality", labels.modality
+        ),
+        "terms": _mapped(terms, "term", labels.term),
+        "robustness": _losses(frames["robustness"], labels),
+        "subgroups": _subgroups(frames["subgroups"], labels),
+    }
+
+
+def distinct(names: Iterable[str], word: Callable[[str], str]) -> dict[str, str]:
+    """Words by name; where two names have one word, the names stand beside it.
+
+    >>> distinct(["a", "b", "c"], {"a": "blood", "b": "blood", "c": "slides"}.__getitem__)
+    {'a': 'blood (a)', 'b': 'blood (b)', 'c': 'slides'}
+    """
+    words = {name: word(name) for name in names}
+    given = list(words.values())
+    for name, text in words.items():
+        if given.count(text) > 1:
+            words[name] = f"{text} ({name})"
+    return words
+
+
+def _mapped(
+    table: pd.DataFrame, column: str, word: Callable[[str], str]
+) -> pd.DataFrame:
+    return table.assign(**{column: table[column].map(distinct(table[column], word))})
+
+
+def _losses(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Losses, of which those of clinical values have a share in place of a modality."""
+    of_modality = table["kind"].isin(LOSSES_OF_MODALITIES)
+    words = distinct(table.loc[of_modality, "what"], labels.modality)
+    return table.assign(what=table["what"].map(words).where(of_modality, table["what"]))
+
+
+def _subgroups(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
+    """Subgroups by the words for their columns and values; a group such as a site has none."""
+    table = table.copy()
+    titles = distinct(table["group"], labels.of_column)
+    for group, own in table.groupby("group", sort=False):
+        words = distinct(own["level"], partial(labels.of_level, str(group)))
+        table.loc[own.index, "level"] = own["level"].map(words)
+    return table.assign(group=table["group"].map(titles))
