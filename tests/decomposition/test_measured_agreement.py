@@ -47,14 +47,22 @@ def test_what_is_expected_of_whole_cohorts() -> None:
 
 
 def test_it_survives_json() -> None:
-    found = measured()
+    found = measured(risk_difference=0.4)
+    assert found.expected_difference == pytest.approx(0.4 * 0.4**0.5)
     assert Agreement.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_older_bundles_know_no_difference_of_risks() -> None:
+    state = measured().to_dict()
+    del state["risk_difference"]
+    assert Agreement.from_dict(state).expected_difference is None
 
 
 BROKEN: dict[str, tuple[Any, str]] = {
     "no mapping": ([], "expected a mapping with a list of rows"),
     "no rows": ({"rows": None}, "expected a mapping with a list of rows"),
     "no patients": ({"patients": None}, "patients: expected a finite number, got None"),
+    "negative": ({"risk_difference": -1.0}, "expected a number >= 0"),
     "nobody": ({"half": 0}, "expected one patient and split or more"),
     "genes": ({"selected": []}, "selected: expected a mapping of modalities"),
     "share": (

@@ -116,7 +116,7 @@ def test_every_model_is_tested_on_the_other_cohort(
         "subgroups",
         "comparisons",
     }
-    assert set(told) == {*judged, "availability", "robustness"}
+    assert set(told) == {*judged, "availability", "robustness", "characteristics"}
     assert told["cohort"]["name"] == "elsewhere"
     assert set(frame["model"]) == set(told["metrics"]) == set(result.models)
     for model, part in frame.groupby("model"):

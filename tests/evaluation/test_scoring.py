@@ -59,6 +59,7 @@ def test_the_tables_are_those_that_a_report_reads(judged: object) -> None:
     performance = judged.performance  # type: ignore[attr-defined]
     by_the_run = {
         "availability",
+        "characteristics",
         "sizes",
         "learning_curve",
     }  # which need the cohort, and what was learned

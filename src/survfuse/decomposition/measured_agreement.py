@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -94,6 +95,9 @@ class Agreement:
         out.
     notes : tuple of str
         Why splits were lost, and what could not be compared.
+    risk_difference : float or None
+        Root of the mean squared difference of log(−log S) at the median follow-up time between the
+        calibrated models of two halves; None where it was not measured, or there is no curve.
     """
 
     rows: tuple[AgreementRow, ...]
@@ -103,6 +107,7 @@ class Agreement:
     lost: int = 0
     selected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    risk_difference: float | None = None
 
     def row(
         self,
@@ -140,6 +145,16 @@ class Agreement:
         count = self.patients if patients is None else patients
         return spearman_brown(row.value, count / self.half)
 
+    @property
+    def expected_difference(self) -> float | None:
+        """The same between models of two cohorts of the size of this one.
+
+        The variance of what is learned falls as 1 over the patients.
+        """
+        if self.risk_difference is None:
+            return None
+        return self.risk_difference * math.sqrt(self.half / self.patients)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values."""
         return {
@@ -150,6 +165,7 @@ class Agreement:
             "lost": self.lost,
             "selected": {name: dict(genes) for name, genes in self.selected.items()},
             "notes": list(self.notes),
+            "risk_difference": self.risk_difference,
         }
 
     @classmethod
@@ -172,6 +188,13 @@ class Agreement:
         selected = state.get("selected")
         if not isinstance(selected, Mapping):
             raise InputError("agreement: selected: expected a mapping of modalities")
+        difference = state.get("risk_difference")  # older bundles have none
+        if difference is not None:
+            difference = stored_numbers({"": difference}, "agreement: risk_difference")[
+                ""
+            ]
+            if difference < 0:
+                raise InputError("agreement: risk_difference: expected a number >= 0")
         shares = {}
         for name, genes in selected.items():
             shares[name] = stored_numbers(genes, f"agreement: selected: {name}")
@@ -183,6 +206,7 @@ class Agreement:
             lost=int(sizes["lost"]),
             selected=shares,
             notes=stored_texts(state.get("notes"), "agreement: notes"),
+            risk_difference=difference,
         )
 
 

@@ -6,6 +6,7 @@ is fitted on two halves of the patients, and both models explain others who are 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from survfuse.explanations.compare_halves import (
     compare_columns,
     compare_genes,
     compare_terms,
+    squared_risk_difference,
 )
 from survfuse.explanations.half_models import Pair, Progress, draw_halves, fitted_pairs
 from survfuse.explanations.tile_comparisons import (
@@ -99,16 +101,21 @@ def measure_agreement(
         groups=groups,
     )
     everyone = {*drawn[0].first, *drawn[0].second, *drawn[0].held}
-    clusters = common_clusters(cohort.subset(everyone), config)
+    whole = cohort.subset(everyone)
+    assert whole.outcome is not None  # halves were drawn by it
+    median = float(whole.outcome["time"].median())
+    clusters = common_clusters(whole, config)
     of_splits: dict[Key, list[float | None]] = defaultdict(list)
     selected: dict[str, dict[str, int]] = defaultdict(dict)
-    reasons = []
+    reasons: list[str] = []
+    differences: list[float | None] = []
     for _, pair in fitted_pairs(cohort, config, drawn, progress):
         if isinstance(pair, str):
             reasons.append(pair)
             continue
         for key, value in compare(pair, selected, clusters):
             of_splits[key].append(value)
+        differences.append(squared_risk_difference(pair, median))
     fitted = halves - len(reasons)
     if not fitted:
         raise NotComputableError(
@@ -128,7 +135,16 @@ def measure_agreement(
         lost=len(reasons),
         selected=shares,
         notes=tuple(notes),
+        risk_difference=_root_mean(differences),
     )
+
+
+def _root_mean(squares: Sequence[float | None]) -> float | None:
+    """Root of their mean; None where one is not known."""
+    known = [one for one in squares if one is not None]
+    if len(known) < len(squares):
+        return None
+    return math.sqrt(sum(known) / len(known))
 
 
 def compare(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
+from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData, ModalityData
 from survfuse.decomposition.coefficients import Products, compared, kuncheva
 from survfuse.decomposition.readings import CONSTANT
@@ -25,6 +27,8 @@ Key = tuple[str, str, str]
 Compared = Iterator[tuple[Key, float | None]]
 """Agreement of each; None where neither model uses it."""
 
+SMALLEST = 1e-9
+"""Survival that a logarithm is taken of, at least."""
 TOP = 50
 """Genes of a list; fewer where a model gives fewer a weight."""
 
@@ -44,6 +48,25 @@ def compare_terms(pair: Pair) -> Compared:
         if name != CONSTANT:
             values = (one.get(name, zeros) for one in (first, second))
             yield ("term", "", name), compared(*values).correlation
+
+
+def log_hazards(survival: FloatArray) -> FloatArray:
+    """Log cumulative hazards, log(−log S); S is kept off 0 and 1, where they have none."""
+    kept_off = np.clip(survival, SMALLEST, 1 - SMALLEST)
+    return np.asarray(np.log(-np.log(kept_off)))
+
+
+def squared_risk_difference(pair: Pair, time: float) -> float | None:
+    """Mean squared difference of the log cumulative hazards by a time of the same patients.
+
+    None where a calibration gives no curve, or does not know it so far.
+    """
+    if not all(one.prediction.calibrator.has_curves for one in pair.both):
+        return None
+    survival = [one.prediction.survival([time])[:, 0] for one in pair.both]
+    first, second = map(log_hazards, survival)
+    difference = float(np.mean((first - second) ** 2))
+    return difference if math.isfinite(difference) else None
 
 
 def compare_columns(pair: Pair) -> Compared:

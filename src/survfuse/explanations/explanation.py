@@ -29,6 +29,7 @@ from survfuse.explanations.input_figures import (
 from survfuse.explanations.logits import logits
 from survfuse.explanations.map_figure import plot_map
 from survfuse.explanations.points import cloglog, points
+from survfuse.explanations.risk_range import LEVEL, risk_range
 from survfuse.explanations.shares import shares
 from survfuse.explanations.slide_maps import slide_maps
 from survfuse.explanations.summary_html import summary_html
@@ -233,6 +234,10 @@ class Explanation:
     def points(self, horizon: float) -> pd.DataFrame:
         """Percentage points of the risk at a horizon by modality; see `explanations.points`."""
         return points(self.explained, horizon)
+
+    def risk_range(self, horizon: float, *, level: float = LEVEL) -> pd.DataFrame:
+        """Risks that models of other cohorts of this size would give; see `risk_range`."""
+        return risk_range(self.explained, horizon, level=level)
 
     @cached_property
     def agreement(self) -> pd.DataFrame:

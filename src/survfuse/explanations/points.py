@@ -55,8 +55,8 @@ def points(explained: Explained, horizon: float) -> pd.DataFrame:
         When the calibration gives no risk at a horizon, or none at this one; for more than 8
         modalities.
     """
-    horizon = _checked(horizon)
-    calibrator = _at(explained, horizon)
+    horizon = checked_horizon(horizon)
+    calibrator = at_horizon(explained, horizon)
     modalities = _used(explained)
     if len(modalities) > MOST_MODALITIES:
         raise NotComputableError(
@@ -99,8 +99,8 @@ def cloglog(explained: Explained, horizon: float) -> pd.DataFrame:
     NotComputableError
         Under a calibration that is not linear in the log-risk, or for a horizon without a hazard.
     """
-    horizon = _checked(horizon)
-    calibrator = _at(explained, horizon)
+    horizon = checked_horizon(horizon)
+    calibrator = at_horizon(explained, horizon)
     if not isinstance(calibrator, BreslowCalibrator):
         raise NotComputableError(
             f"calibration {calibrator.name}: the curve is not linear in the log-risk on the "
@@ -116,7 +116,7 @@ def cloglog(explained: Explained, horizon: float) -> pd.DataFrame:
     return frame
 
 
-def _checked(horizon: float) -> float:
+def checked_horizon(horizon: float) -> float:
     """Convert a horizon to one finite number >= 0."""
     value = as_numbers(horizon, "horizon", flags=False)
     if value.ndim or not (np.isfinite(value) and value >= 0):
@@ -124,7 +124,7 @@ def _checked(horizon: float) -> float:
     return float(value)
 
 
-def _at(explained: Explained, horizon: float) -> Calibrator:
+def at_horizon(explained: Explained, horizon: float) -> Calibrator:
     """Calibrator that knows curves at one time only, where a whole one would fill the memory."""
     calibrator = explained.prediction.calibrator
     if not calibrator.has_curves:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from survfuse._errors import InputError
+from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation
@@ -24,7 +24,9 @@ MEAN_CURVE = (
     "hold the Kaplan–Meier curve of the training patients"
 )
 
-NOT_COMPUTED = dict.fromkeys(("risk", "curve", "members", "time_low", "time_high"))
+NOT_COMPUTED = dict.fromkeys(
+    ("risk", "curve", "members", "elsewhere", "time_low", "time_high")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +113,8 @@ def outlook(
     -------
     dict
         `risk` at the horizon (None where `why_no_risk` says why), `members` (its range over the
-        members of the model, or None), `population` and `average` (its risk), `curve` (times and
+        members of the model, or None), `elsewhere` (what models of other cohorts of this size
+        would say, or None), `population` and `average` (its risk), `curve` (times and
         survival, or None), `flat` (why nobody is ordered, or empty), `time`, `time_low` and
         `time_high`, `bound`, `group`, `log_risk`.
     """
@@ -130,6 +133,7 @@ def outlook(
         "bound": _bound(explanation, log_risk),
         **NOT_COMPUTED,
         **_of_curve(explanation.explained, row, horizon),
+        "elsewhere": _elsewhere(explanation, row, horizon),
     }
 
 
@@ -219,6 +223,26 @@ def _range_of_members(
     if np.isnan(risks).any():
         return None
     return {"count": len(risks), "low": float(risks.min()), "high": float(risks.max())}
+
+
+def _elsewhere(
+    explanation: Explanation,
+    row: int,
+    horizon: float,
+) -> dict[str, float] | None:
+    """Risks that models of other cohorts of this size would give; None where not known."""
+    computed = explanation.explained.computed
+    key = ("risk_range", horizon)
+    if key not in computed:
+        try:
+            computed[key] = explanation.risk_range(horizon)
+        except NotComputableError:
+            computed[key] = None
+    ranges = computed[key]
+    if ranges is None:
+        return None
+    low, high = ranges["low"].iloc[row], ranges["high"].iloc[row]
+    return {"low": float(low), "high": float(high), "level": ranges.attrs["level"]}
 
 
 def _bound(explanation: Explanation, log_risk: FloatArray) -> dict[str, Any] | None:

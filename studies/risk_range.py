@@ -1,0 +1,83 @@
+"""Whether the range of risks that other cohorts would give holds the risks that another cohort gives.
+
+A cohort is split into two disjoint cohorts and others who are held out, as `studies/agreement.py`
+does. From the model of one cohort and its own halves comes the range of each held-out patient;
+counted is how many risks of the other cohort's model lie inside.
+
+    python studies/risk_range.py --out ranges --sizes 100 300 1000
+    python studies/risk_range.py --out ranges --cohort luad=a/cohort.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from agreement import CONFIG, cohorts
+
+from survfuse._storage import write_text
+from survfuse.cohort import Cohort
+from survfuse.explanations.agreement import measure_agreement
+from survfuse.explanations.half_models import Pair, draw_halves, fitted_pairs
+from survfuse.explanations.risk_range import risk_range
+
+
+def study(
+    name: str, number: int, cohort: Cohort, halves: int
+) -> list[dict[str, object]]:
+    """Coverage of both directions of one replicate, at the median follow-up time."""
+    both = draw_halves(cohort, None, number + 1)[number]
+    ((_, pair),) = fitted_pairs(cohort, CONFIG, [both])
+    assert isinstance(pair, Pair), pair
+    horizon = float(np.median(cohort.outcome["time"]))
+    rows = []
+    for own, other, patients in (
+        (pair.first, pair.second, both.first),
+        (pair.second, pair.first, both.second),
+    ):
+        measured = measure_agreement(
+            cohort, CONFIG, patients, halves=halves, seed=number
+        )
+        fitted = replace(own.fitted, agreement=measured)
+        ranges = risk_range(replace(own, fitted=fitted), horizon)
+        risks = 1 - other.prediction.survival([horizon])[:, 0]
+        inside = (ranges["low"] <= risks) & (risks <= ranges["high"])
+        rows.append(
+            {
+                "cohort": name,
+                "replicate": number,
+                "patients": len(patients),
+                "held_out": len(risks),
+                "inside": float(inside.mean()),
+                "width": float((ranges["high"] - ranges["low"]).mean()),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[])
+    parser.add_argument("--cohort", nargs="*", default=[], metavar="NAME=FILE")
+    parser.add_argument("--replicates", type=int, default=4)
+    parser.add_argument("--halves", type=int, default=4)
+    given = parser.parse_args()
+    real = {}
+    for one in given.cohort:
+        name, _, path = one.partition("=")
+        real[name] = Path(path)
+    rows: list[dict[str, object]] = []
+    for name, number, cohort in cohorts(given.sizes, real, given.replicates):
+        rows += study(name, number, cohort, given.halves)
+        write_text(given.out / "ranges.csv", pd.DataFrame(rows).to_csv(index=False))
+        print(f"{name}, replicate {number}: done", flush=True)
+    means = pd.DataFrame(rows).groupby("cohort", sort=False)
+    print(means[["patients", "inside", "width"]].mean().round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
