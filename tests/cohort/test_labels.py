@@ -57,7 +57,9 @@ def test_a_float_code_has_the_word_of_its_whole_number() -> None:
     labels = Labels({("clinical", "sex", "1"): "female"})
     assert labels.value("clinical", "sex", "1.0") == "female"
     assert labels.cell("clinical", "sex", 1.0) == "female"
-    assert ColumnSpec(kind="nominal", labels={"1.0": "female"}).shown("1") == "female"
+    assert (
+        ColumnSpec(kind="nominal", labels={"1.0": "female"}).label_of("1") == "female"
+    )
 
 
 def test_words_are_no_content_of_a_cohort(clinical: CohortFiles) -> None:

@@ -35,7 +35,7 @@ def test_parts_of_words_are_no_terms() -> None:
 
 def test_keys_and_words_are_given_once() -> None:
     keys = [entry.key for entry in entries()]
-    words = [word.casefold() for entry in entries() for word in entry.words]
+    words = [word.casefold() for entry in entries() for word in entry.names]
     assert len(set(keys)) == len(keys)
     assert len(set(words)) == len(words)
 

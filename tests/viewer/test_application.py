@@ -17,7 +17,7 @@ from small_explanations import bundle_folder, cohort_file
 from survfuse._storage import to_json
 from survfuse.viewer.application import make_application
 from survfuse.viewer.open_slides import OpenSlides
-from survfuse.viewer.opening import open_study
+from survfuse.viewer.open_study import open_study
 
 SLIDE = {"patient": "001", "modality": "slides", "slide": viewed.FIRST}
 OTHER = {**SLIDE, "slide": viewed.SECOND}

@@ -14,7 +14,7 @@ from survfuse.explanations import Explanation, explain
 from survfuse.explanations.explained import FLAT
 from survfuse.report.patient_outlook import page_horizon
 from survfuse.viewer import bundle_study
-from survfuse.viewer.bundle_study import MOST_KEPT, BundleStudy
+from survfuse.viewer.bundle_study import MOST_CACHED, BundleStudy
 
 
 def column(study: BundleStudy, key: str) -> list[Any]:
@@ -122,7 +122,7 @@ def test_models_without_exact_terms_explain_who_is_looked_at(
     assert asked == [["003"]]
     for number in range(1, 12):
         study.terms(f"{number:03d}")
-    assert len(study._single) == MOST_KEPT
+    assert len(study._single) == MOST_CACHED
 
 
 def test_models_that_cannot_be_explained_still_predict() -> None:
@@ -141,7 +141,7 @@ def test_maps_are_kept_for_few_patients() -> None:
     study = viewed.study()
     first = study.maps("001", "slides")
     assert study.maps("001", "slides") is first
-    for number in range(3, 3 + MOST_KEPT):
+    for number in range(3, 3 + MOST_CACHED):
         study.maps(f"{number:03d}", "slides")
     assert study.maps("001", "slides") is not first
 

@@ -22,7 +22,7 @@ from survfuse.viewer.export import (
     page_of,
     scale_of,
 )
-from survfuse.viewer.opening import open_study
+from survfuse.viewer.open_study import open_study
 
 STATIC = files("survfuse.viewer") / "static"
 

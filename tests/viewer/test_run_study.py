@@ -8,7 +8,7 @@ import pytest
 
 import viewed
 from survfuse._errors import InputError
-from survfuse.viewer.opening import open_study
+from survfuse.viewer.open_study import open_study
 from survfuse.viewer.run_study import RunStudy
 
 

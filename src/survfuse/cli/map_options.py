@@ -48,7 +48,7 @@ OriginName = Annotated[
 
 
 def map_options(
-    asked: bool,
+    wanted: bool,
     formats: Sequence[str] | None,
     scores: Sequence[str] | None,
     origin: str,
@@ -68,7 +68,7 @@ def map_options(
         tuple(dict.fromkeys(scores or ())),
         cast(Origin, origin),
     )
-    return options if asked or formats or scores else None
+    return options if wanted or formats or scores else None
 
 
 def print_maps(target: Path, mapped: Any) -> list[str]:

@@ -57,7 +57,7 @@ def view(
 
     from survfuse._errors import ConfigError
     from survfuse.cli.output import print_problems
-    from survfuse.viewer.opening import open_study
+    from survfuse.viewer.open_study import open_study
     from survfuse.viewer.serving import need_view, serve
 
     if (export is None) != (out is None):

@@ -27,51 +27,51 @@ class Labels:
         By ``(modality,)``, ``(modality, column)`` and ``(modality, column, value)``.
     """
 
-    words: Mapping[Keys, str] = field(default_factory=dict)
+    entries: Mapping[Keys, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, spec: CohortSpec) -> Labels:
         """Take the words of a cohort file."""
-        words: dict[Keys, str] = {}
+        entries: dict[Keys, str] = {}
         for name, section in {**spec.sections(), **spec.prior_sections()}.items():
-            words[name,] = section.label
+            entries[name,] = section.label
             for column, one in (getattr(section, "columns", None) or {}).items():
-                words[name, column] = one.label
-                for value, word in one.labels.items():
-                    words[name, column, whole(value)] = word
-        return cls({keys: word for keys, word in words.items() if word})
+                entries[name, column] = one.label
+                for value, entry in one.labels.items():
+                    entries[name, column, whole(value)] = entry
+        return cls({keys: entry for keys, entry in entries.items() if entry})
 
     @classmethod
     def read(cls, records: Mapping[str, Any] | None) -> Labels:
         """Take the words of a run, as :meth:`plain` wrote them; none of a run without them."""
-        words: dict[Keys, str] = {}
+        entries: dict[Keys, str] = {}
         for name, modality in (records or {}).items():
-            words[name,] = modality.get("label") or ""
+            entries[name,] = modality.get("label") or ""
             for column, one in (modality.get("columns") or {}).items():
-                words[name, column] = one.get("label") or ""
-                for value, word in (one.get("values") or {}).items():
-                    words[name, column, value] = word
-        return cls({keys: word for keys, word in words.items() if word})
+                entries[name, column] = one.get("label") or ""
+                for value, entry in (one.get("values") or {}).items():
+                    entries[name, column, value] = entry
+        return cls({keys: entry for keys, entry in entries.items() if entry})
 
     def plain(self) -> dict[str, Any]:
         """The words as ``cohort.json`` holds them, by modality and column."""
         records: dict[str, Any] = {}
-        for keys, word in self.words.items():
+        for keys, entry in self.entries.items():
             modality = records.setdefault(keys[0], {"label": None, "columns": {}})
             if len(keys) == 1:
-                modality["label"] = word
+                modality["label"] = entry
                 continue
             empty: dict[str, Any] = {"label": None, "values": {}}
             column = modality["columns"].setdefault(keys[1], empty)
             if len(keys) == 2:
-                column["label"] = word
+                column["label"] = entry
             else:
-                column["values"][keys[2]] = word
+                column["values"][keys[2]] = entry
         return records
 
     def modality(self, name: str) -> str:
         """Word for a modality."""
-        return self.words.get((name,), name)
+        return self.entries.get((name,), name)
 
     def column(
         self,
@@ -79,7 +79,7 @@ class Labels:
         column: str,
     ) -> str:
         """Word for a column of a modality."""
-        return self.words.get((modality, column), column)
+        return self.entries.get((modality, column), column)
 
     def value(
         self,
@@ -88,7 +88,7 @@ class Labels:
         value: str,
     ) -> str:
         """Word for a value of a column; 1.0 is the value 1."""
-        return self.words.get((modality, column, whole(value)), value)
+        return self.entries.get((modality, column, whole(value)), value)
 
     def cell(
         self,
@@ -114,12 +114,12 @@ class Labels:
 
     def _modality_of(self, column: str) -> str:
         """The modality that has words for a column or its values; the first where several have."""
-        return next((keys[0] for keys in self.words if column in keys[1:2]), "")
+        return next((keys[0] for keys in self.entries if column in keys[1:2]), "")
 
     def of_columns(self, modalities: Iterable[str]) -> bool:
         """Whether there is a word for any column, or value of one, of these modalities."""
         chosen = set(modalities)
-        return any(len(keys) > 1 and keys[0] in chosen for keys in self.words)
+        return any(len(keys) > 1 and keys[0] in chosen for keys in self.entries)
 
     def term(self, term: str) -> str:
         """Words for a term: a modality's main effect, or an interaction ``a*b``."""

@@ -159,22 +159,22 @@ class ColumnSpec(Section):
     labels: dict[str, Label] = Field(default_factory=dict)
     """Words for values, for tables and figures: {1: female, 2: male}."""
 
-    def shown(self, value: str) -> str:
-        """The word for a value; the value itself where it has none."""
-        words = {whole(one): word for one, word in self.labels.items()}
-        return words.get(whole(value), value)
+    def label_of(self, value: str) -> str:
+        """The label of a value; the value itself where it has none."""
+        labels = {whole(one): text for one, text in self.labels.items()}
+        return labels.get(whole(value), value)
 
     def _check_labels(self) -> None:
         """Refuse words that are empty, or that two values share."""
-        words = list(self.labels.values())
-        if not all(words):
+        texts = list(self.labels.values())
+        if not all(texts):
             raise ValueError(
                 "labels: every value needs a word; leave out those without"
             )
-        if len(set(words)) < len(words):
+        if len(set(texts)) < len(texts):
             raise ValueError(
                 "labels: two values have the same word, so no table could tell them apart: "
-                f"{words}",
+                f"{texts}",
             )
         _refuse_same("labels", self.labels)
 

@@ -143,8 +143,8 @@ def _of_column(
     numbers = _plausible(values.reindex(groups.ids).to_numpy(float))
     known = numbers[~np.isnan(numbers)]
     distinct = [f"{value:g}" for value in np.unique(known)]
-    words = set(map(whole, spec.labels))
-    if 0 < len(distinct) <= 2 or (distinct and words.issuperset(distinct)):
+    labelled = set(map(whole, spec.labels))
+    if 0 < len(distinct) <= 2 or (distinct and labelled.issuperset(distinct)):
         texts = pd.Series([None if np.isnan(one) else f"{one:g}" for one in numbers])
         return _of_levels(groups, place, texts.set_axis(groups.ids), distinct)
     place["summary"] = "median" if _is_skewed(known) else "mean"
@@ -181,29 +181,32 @@ def _of_levels(
     counts = cells.value_counts(sort=True)
     first = [whole(one) for one in order if whole(one) in counts.index]
     levels = list(dict.fromkeys([*first, *_in_order(map(str, counts.index))]))
-    shown = levels
+    listed_levels = levels
     if len(levels) > MOST_LEVELS:
         frequent = set(counts.index[: MOST_LEVELS - 1])
-        shown = [level for level in levels if level in frequent]
+        listed_levels = [level for level in levels if level in frequent]
     known = cells.notna().to_numpy(bool)
     rows: Rows = []
-    for level in shown:
+    for level in listed_levels:
         has = (cells == level).to_numpy(bool)
         rows += groups.counts({**place, "level": level}, has, known)
-    if len(shown) < len(levels):
-        level = f"{len(levels) - len(shown)} other values"
-        has = known & ~cells.isin(shown).to_numpy(bool)
+    if len(listed_levels) < len(levels):
+        level = f"{len(levels) - len(listed_levels)} other values"
+        has = known & ~cells.isin(listed_levels).to_numpy(bool)
         rows += groups.counts({**place, "level": level}, has, known)
     return [*rows, *_missing(groups, place, ~known)]
 
 
 def _in_order(levels: Iterable[str]) -> list[str]:
     """Levels as they come, or by their size where all are numbers."""
-    kept = list(levels)
-    numbers = pd.to_numeric(pd.Series(kept, dtype=object), errors="coerce")
+    ordered_levels = list(levels)
+    numbers = pd.to_numeric(pd.Series(ordered_levels, dtype=object), errors="coerce")
     if numbers.isna().any():
-        return kept
-    return [kept[place] for place in np.argsort(numbers.to_numpy(float), kind="stable")]
+        return ordered_levels
+    return [
+        ordered_levels[place]
+        for place in np.argsort(numbers.to_numpy(float), kind="stable")
+    ]
 
 
 def _missing(

@@ -90,8 +90,8 @@ def model_horizons(summary: Mapping[str, Any]) -> tuple[float, ...]:
 
 def main_horizon(summary: Mapping[str, Any]) -> float:
     """The one horizon where only one is shown: 3 years, the nearest default, or the last time."""
-    offered = model_horizons(summary)
-    return offered[len(offered) // 2] if offered else _longest(summary)
+    usual = model_horizons(summary)
+    return usual[len(usual) // 2] if usual else _longest(summary)
 
 
 def _longest(summary: Mapping[str, Any]) -> float:

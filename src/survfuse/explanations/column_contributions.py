@@ -76,12 +76,12 @@ def _labelled(
     """Add the words for columns and for the values or levels in `cell`, where there are any."""
     if not labels.of_columns(frame["modality"].unique()):
         return frame
-    words, cells = [], []
+    value_labels, cells = [], []
     rows = zip(frame["modality"], frame["column"], frame[cell], strict=True)
     for modality, column, value in rows:
-        words.append(labels.column(modality, column))
+        value_labels.append(labels.column(modality, column))
         cells.append(value if value is None else labels.cell(modality, column, value))
-    frame["label"] = words
+    frame["label"] = value_labels
     frame[f"{cell}_label"] = np.array(cells, dtype=object)
     return frame
 

@@ -52,8 +52,8 @@ def compare_terms(pair: Pair) -> Compared:
 
 def log_hazards(survival: FloatArray) -> FloatArray:
     """Log cumulative hazards, log(−log S); S is kept off 0 and 1, where they have none."""
-    kept_off = np.clip(survival, SMALLEST, 1 - SMALLEST)
-    return np.asarray(np.log(-np.log(kept_off)))
+    clipped = np.clip(survival, SMALLEST, 1 - SMALLEST)
+    return np.asarray(np.log(-np.log(clipped)))
 
 
 def squared_risk_difference(pair: Pair, time: float) -> float | None:

@@ -187,20 +187,20 @@ def _draw(
     """Draw the largest contributions, the sum of the others, and that of all."""
     table = rows[["name", "grey"]].assign(value=rows["contribution"].astype(float))
     order = table["value"].abs().sort_values(ascending=False, kind="stable").index
-    shown, others = table.loc[order[:most]], table.loc[order[most:]]
+    drawn_rows, others = table.loc[order[:most]], table.loc[order[most:]]
     sums = [{"name": f"all of {modality}", "value": table["value"].sum()}]
     if len(others):
         rest = {"name": f"{len(others)} others", "value": others["value"].sum()}
         sums.insert(0, rest)
     below = pd.DataFrame(sums).assign(total=True, grey=False)
-    drawn = pd.concat([shown.assign(total=False), below])
-    grey, says = _judged(explanation, modality, level)
+    drawn = pd.concat([drawn_rows.assign(total=False), below])
+    grey, says = _agreement_of(explanation, modality, level)
     drawn["grey"] |= grey & ~drawn["total"]
     if drawn["grey"].any():
         says = "grey: does not reproduce"
     ax = axes_of(ax, (6.4, 1.5 + 0.32 * len(drawn)))
     drawn = drawn.reset_index(drop=True)
-    digits = _digits(float(shown["value"].abs().max()))
+    digits = _digits(float(drawn_rows["value"].abs().max()))
     return plot_contributions(ax, drawn, title=[title, says], digits=digits)
 
 
@@ -211,7 +211,9 @@ def _digits(largest: float) -> int:
     return min(4, max(2, 1 - math.floor(math.log10(largest))))
 
 
-def _judged(explanation: Explanation, modality: str, level: str) -> tuple[bool, str]:
+def _agreement_of(
+    explanation: Explanation, modality: str, level: str
+) -> tuple[bool, str]:
     """Whether what a modality is made of is grey, and what is said of that."""
     frame = explanation.agreement
     own = frame[(frame["level"] == level) & (frame["modality"] == modality)]

@@ -130,19 +130,22 @@ class _Scorer:
     @classmethod
     def of(cls, explanation: Explanation, patient: str, modality: str) -> _Scorer:
         """Compute every score of a patient's tiles."""
-        explained, judged = explanation.explained, _Judged.of(explanation, modality)
+        explained, map_agreement = (
+            explanation.explained,
+            _MapAgreement.of(explanation, modality),
+        )
         own, scores, why, notes = None, [], "", []
         try:
             own = tiles(explained, patient, modality)
         except InputError as error:
             why = str(error)
         else:
-            scores += _own_scores(own, judged)
+            scores += _own_scores(own, map_agreement)
             notes += own.attrs["notes"]
         for term in explanation.terms.columns[1:]:
             if modality in term_of(term) and "*" in term:
                 pair = tiles(explained, patient, modality, term=term)
-                scores.append(_pair_score(term, pair, judged))
+                scores.append(_pair_score(term, pair, map_agreement))
         blank = "" if scores else why
         return cls(tuple(scores), own, blank, tuple(dict.fromkeys(notes)))
 
@@ -170,7 +173,7 @@ class _Scorer:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _MapAgreement:
     """What was measured of the agreement of maps.
 
     Attributes
@@ -187,7 +190,7 @@ class _Judged:
     terms: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, explanation: Explanation, modality: str) -> _Judged:
+    def of(cls, explanation: Explanation, modality: str) -> _MapAgreement:
         """Take what concerns a bag."""
         frame = explanation.agreement
         of_bag: Any = frame[frame["modality"] == modality].to_dict("records")
@@ -206,10 +209,10 @@ class _Judged:
         return {"grey": term in self.grey, "says": says}
 
 
-def _own_scores(frame: pd.DataFrame, judged: _Judged) -> list[Score]:
+def _own_scores(frame: pd.DataFrame, map_agreement: _MapAgreement) -> list[Score]:
     """Scores of the bag's main effect."""
     term = str(frame.attrs["term"])
-    of_map = judged.of_map("tiles", term)
+    of_map = map_agreement.of_map("tiles", term)
     risk = frame["tile_risk"].to_numpy(np.float64)
     share = frame["share"].to_numpy(np.float64)
     added = frame["contribution"].to_numpy(np.float64)
@@ -230,7 +233,7 @@ def _own_scores(frame: pd.DataFrame, judged: _Judged) -> list[Score]:
     if len(frame) and not frame["cluster"].isna().any():
         number = frame["cluster"].to_numpy(np.float64)
         mean = frame.groupby("cluster")["tile_risk"].transform("mean").to_numpy()
-        of_clusters = judged.of_map("clusters", term)
+        of_clusters = map_agreement.of_map("clusters", term)
         scores += [
             Score("cluster", "Clusters of tiles", "cluster", "categories", number, 1.0),
             Score(
@@ -241,7 +244,7 @@ def _own_scores(frame: pd.DataFrame, judged: _Judged) -> list[Score]:
     return scores
 
 
-def _pair_score(term: str, frame: pd.DataFrame, judged: _Judged) -> Score:
+def _pair_score(term: str, frame: pd.DataFrame, map_agreement: _MapAgreement) -> Score:
     """Contribution of tiles to an interaction."""
     values = frame["contribution"].to_numpy(np.float64)
     title = f"Contribution to {term.replace('*', ' × ')}"
@@ -252,7 +255,7 @@ def _pair_score(term: str, frame: pd.DataFrame, judged: _Judged) -> Score:
         "diverging",
         values,
         limit_of(values),
-        **judged.of_term(term),
+        **map_agreement.of_term(term),
     )
 
 

@@ -172,9 +172,9 @@ def times(
         axes = plot_times(figure.subplots(), bins, not_reached, unit)
         if narrow:
             ticks = list(zip(axes.get_xticks(), axes.get_xticklabels(), strict=True))
-            shown = [*ticks[: len(axis.ticks) : 2], *ticks[len(axis.ticks) :]]
+            labelled = [*ticks[: len(axis.ticks) : 2], *ticks[len(axis.ticks) :]]
             axes.set_xticks(
-                [x for x, _ in shown], [text.get_text() for _, text in shown]
+                [x for x, _ in labelled], [text.get_text() for _, text in labelled]
             )
 
     parts = []

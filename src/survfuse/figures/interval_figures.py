@@ -111,15 +111,15 @@ def _forest_rows(models: pd.DataFrame, names: Mapping[str, str] | None) -> Rows:
     table = models[models["metric"].isin([*CONCORDANCES])]
     roles = dict(zip(table["model"], table["role"], strict=True))
     places = {name: y for y, name in enumerate(roles)}
-    words = {name: worded(name, names, 2 * LETTERS) for name in roles}
+    titles = {name: worded(name, names, 2 * LETTERS) for name in roles}
     rows = table.assign(
         y=table["model"].map(places),
         look=table["role"],
-        name=table["model"].map(words),
+        name=table["model"].map(titles),
         dashed=table["role"].map({"clinical only": ORANGE}).fillna(""),
     )
     lines = [
-        Line(y, fill(words[name], LETTERS), roles[name] == "model")
+        Line(y, fill(titles[name], LETTERS), roles[name] == "model")
         for name, y in places.items()
     ]
     return Rows(rows, lines, CONCORDANCES)

@@ -85,8 +85,8 @@ def plot_kaplan_meier(
     else:
         place = {"loc": "lower left" if crowded else "upper right"}
     ax.legend(**place)
-    shown = at_risk[at_risk["time"].isin(ax.get_xticks())]
-    _numbers_at_risk(ax, rows, shown, stacked=narrow)
+    at_ticks = at_risk[at_risk["time"].isin(ax.get_xticks())]
+    _numbers_at_risk(ax, rows, at_ticks, stacked=narrow)
     return ax
 
 

@@ -58,8 +58,8 @@ def plot_learning_curve(
     looks = _looks(known, roles)
     for name, look in looks.items():
         part = known[known["model"] == name]
-        words = worded(name, names, 40)
-        curve(ax, part, "patients", "value", look, words, band=name in roles)
+        title = worded(name, names, 40)
+        curve(ax, part, "patients", "value", look, title, band=name in roles)
         ax.plot(
             part["patients"],
             part["value"],

@@ -76,12 +76,12 @@ def palette(score: Score) -> Sequence[tuple[int, int, int]]:
 def _coloured(score: Score, image: FloatArray, alpha: float) -> FloatArray:
     """RGBA of some rows of an image."""
     there = np.isfinite(image)
-    shown = np.where(there, image, score.centre)
+    numbers = np.where(there, image, score.centre)
     if score.kind == "categories":
         table = np.array(CATEGORIES, np.float64)
-        rgb: FloatArray = table[shown.astype(np.int64) % len(table)]
+        rgb: FloatArray = table[numbers.astype(np.int64) % len(table)]
     else:
-        share = (shown - score.centre) / score.limit
+        share = (numbers - score.centre) / score.limit
         if score.kind == "diverging":
             share = (share + 1) / 2
         rgb = _between(palette(score), share.clip(0, 1))

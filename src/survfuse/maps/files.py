@@ -25,7 +25,7 @@ FORMATS = {
     "hdf5": "scores and images of scores",
     "parquet": "scores; a row is a tile",
 }
-SHOWN = ("tile_risk", "tile_risk_smoothed", "cluster")
+DRAWN = ("tile_risk", "tile_risk_smoothed", "cluster")
 """Scores that are drawn where none is asked for, and interactions."""
 READ_SLIDES = ("png", "tiff", "qupath")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -70,7 +70,7 @@ class MapOptions:
         """Scores of a map that are drawn."""
         if self.scores:
             return [name for name in self.scores if name in slide_map.scores]
-        return [name for name in slide_map.scores if name in SHOWN or "*" in name]
+        return [name for name in slide_map.scores if name in DRAWN or "*" in name]
 
     def tabled(self, slide_map: SlideMap) -> list[str]:
         """Scores of a map that stand in tables."""
@@ -210,7 +210,7 @@ class _Job:
 
     def tiff(self) -> list[Path]:
         """Pyramids."""
-        from survfuse.maps.tiff import write_tiff
+        from survfuse.maps.map_tiff import write_tiff
 
         files = []
         for name in self.options.drawn(self.slide_map):
@@ -235,7 +235,7 @@ class _Job:
 
     def hdf5(self) -> list[Path]:
         """Scores as HDF5."""
-        from survfuse.maps.tables import write_hdf5
+        from survfuse.maps.map_tables import write_hdf5
 
         path = self._path("h5")
         write_hdf5(path, self.slide_map, self.options.tabled(self.slide_map))
@@ -243,7 +243,7 @@ class _Job:
 
     def parquet(self) -> list[Path]:
         """Scores as Parquet."""
-        from survfuse.maps.tables import write_parquet
+        from survfuse.maps.map_tables import write_parquet
 
         path = self._path("parquet")
         write_parquet(path, self.slide_map, self.options.tabled(self.slide_map))

@@ -213,14 +213,14 @@ def _round_length(um: float) -> float:
 def _wrapped(text: str, font: Any, width: int) -> list[str]:
     """A text in lines of a width; a word that is wider is cut."""
     lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
+    for piece in text.split():
+        longer = f"{lines[-1]} {piece}".strip()
         if font.getlength(longer) <= width:
             lines[-1] = longer
             continue
-        while len(word) > 1 and font.getlength(word) > width:
-            word = word[: max(1, len(word) * 9 // 10 - 1)] + "…"
-        lines.append(word)
+        while len(piece) > 1 and font.getlength(piece) > width:
+            piece = piece[: max(1, len(piece) * 9 // 10 - 1)] + "…"
+        lines.append(piece)
     return [line for line in lines if line]
 
 

@@ -159,9 +159,9 @@ class SlideMap:
             For one that the map does not have.
         """
         if name not in self.scores:
-            offered = ", ".join(self.scores) or f"none: {self.why_blank}"
+            names = ", ".join(self.scores) or f"none: {self.why_blank}"
             raise InputError(
-                f"slide {self.slide_id!r}: no score {name!r}; there are: {offered}",
+                f"slide {self.slide_id!r}: no score {name!r}; there are: {names}",
             )
         return self.scores[name]
 

@@ -51,7 +51,7 @@ def characteristics(
     known_rows = list(rows)
     if not known_rows:
         return None
-    shown: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     patients = {row["group"]: row["patients"] for row in known_rows}
     if set(GROUPS) - set(patients) or not all(row["kind"] for row in known_rows):
         raise InputError(
@@ -59,8 +59,8 @@ def characteristics(
             f"{listed(GROUPS)}; got the groups {listed(map(str, patients))}",
         )
     for _, block in groupby(known_rows, _block):
-        shown += _of_block(list(block), labels, unit)
-    return {"patients": [patients[group] for group in GROUPS], "rows": shown}
+        entries += _of_block(list(block), labels, unit)
+    return {"patients": [patients[group] for group in GROUPS], "rows": entries}
 
 
 def _block(row: Row) -> tuple[Any, ...]:
@@ -95,9 +95,9 @@ def _of_block(
             parts = parts[2:]
     levels = []
     for part in parts:
-        word = _level(part[0], labels)
+        spelling = _level(part[0], labels)
         levels.append(
-            {"title": word, "says": "", "depth": 1, "cells": _cells(part, _counted)}
+            {"title": spelling, "says": "", "depth": 1, "cells": _cells(part, _counted)}
         )
     return [head, *levels]
 
@@ -110,8 +110,8 @@ def _two_levels(parts: list[list[Row]]) -> bool:
 
 def _is_negative(row: Row, labels: Labels) -> bool:
     """Whether a level says that something is absent, by its value or its word."""
-    words = {str(row["level"]).casefold(), _level(row, labels).casefold()}
-    return not NEGATIVE.isdisjoint(words)
+    spellings = {str(row["level"]).casefold(), _level(row, labels).casefold()}
+    return not NEGATIVE.isdisjoint(spellings)
 
 
 def _place(row: Row) -> tuple[Any, ...]:

@@ -16,11 +16,11 @@ VOID = {"br", "col", "hr", "img", "input", "meta"}
 
 
 class Entry(NamedTuple):
-    """A term: its key, its title, the words by which texts call it, and what it means."""
+    """A term: its key, its title, the names by which texts call it, and what it means."""
 
     key: str
     title: str
-    words: Sequence[str]
+    names: Sequence[str]
     text: str
 
 
@@ -44,7 +44,7 @@ def link_terms(html: str) -> str:
     >>> print(link_terms("<h2>AUC</h2><p>The AUC is no other AUC.</p>"))
     <h2>AUC</h2><p>The <a class="term" href="#term-auc">AUC</a> is no other AUC.</p>
     """
-    keys = {word.casefold(): entry.key for entry in entries() for word in entry.words}
+    keys = {name.casefold(): entry.key for entry in entries() for name in entry.names}
     open_tags: list[str] = []
     parts = TAGS.split(html)
     for place, part in enumerate(parts):
@@ -67,14 +67,14 @@ def _follow(tag: str, open_tags: list[str]) -> None:
 
 
 def _linked(text: str, keys: dict[str, str]) -> str:
-    """Link the terms of a text that have no link yet, and strike their words off `keys`."""
+    """Link the terms of a text that have no link yet, and strike their names off `keys`."""
 
     def link(match: re.Match[str]) -> str:
         key = keys.get(match[0].casefold())
         if key is None:
             return match[0]
-        for word in [word for word, of in keys.items() if of == key]:
-            del keys[word]
+        for name in [name for name, of in keys.items() if of == key]:
+            del keys[name]
         return f'<a class="term" href="#term-{key}">{match[0]}</a>'
 
     return _pattern().sub(link, text)
@@ -82,9 +82,9 @@ def _linked(text: str, keys: dict[str, str]) -> str:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """Pattern of the words of all terms, the longest first."""
-    words = [word for entry in entries() for word in entry.words]
-    ordered = sorted(words, key=len, reverse=True)
+    """Pattern of the names of all terms, the longest first."""
+    names = [name for entry in entries() for name in entry.names]
+    ordered = sorted(names, key=len, reverse=True)
     return re.compile(
         rf"(?<![\w-])(?:{'|'.join(map(re.escape, ordered))})(?![\w-])", re.IGNORECASE
     )

@@ -40,7 +40,7 @@ def hazards(
     if not record:
         return None
     ways = WAYS[:1] if record["note"] else WAYS
-    shown: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for column, part in groupby(rows, lambda row: row["column"]):
         own = list(part)
         title = labels.column(own[0]["modality"], column)
@@ -49,12 +49,12 @@ def hazards(
             own = own[1:]
         elif own[0]["kind"] == "nominal":
             heading = dict.fromkeys(("patients", "events", "cells"))
-            shown.append({"title": title, "contrast": "", "depth": 0, **heading})
+            entries.append({"title": title, "contrast": "", "depth": 0, **heading})
             depth = 1
         for row in own:
-            shown.append(_row(row, title, depth, ways, labels))
+            entries.append(_row(row, title, depth, ways, labels))
             depth = 1
-    return {**record, "ways": ways, "rows": shown}
+    return {**record, "ways": ways, "rows": entries}
 
 
 def _of_two(rows: list[Row]) -> bool:
@@ -96,10 +96,10 @@ def _level(
     if level == MISSING:
         return "not known"
     if row["pooled"]:
-        words = [
+        spellings = [
             labels.value(row["modality"], row["column"], one) for one in row["pooled"]
         ]
-        return f"other ({listed(words, 6)})"
+        return f"other ({listed(spellings, 6)})"
     return labels.value(row["modality"], row["column"], level)
 
 

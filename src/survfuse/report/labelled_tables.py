@@ -32,14 +32,14 @@ def labelled_tables(
     modalities, patterns = frames["modalities"], frames["patterns"]
     increments, terms = frames["increments"], frames["terms"]
     named = [*modalities["name"], *patterns["modalities"].explode().dropna()]
-    words = distinct(named, labels.modality)
+    by_name = distinct(named, labels.modality)
     combinations = pd.Series(
-        [tuple(words[name] for name in row) for row in patterns["modalities"]],
+        [tuple(by_name[name] for name in row) for row in patterns["modalities"]],
         index=patterns.index,
         dtype=object,
     )
     return {
-        "modalities": modalities.assign(name=modalities["name"].map(words)),
+        "modalities": modalities.assign(name=modalities["name"].map(by_name)),
         "patterns": patterns.assign(modalities=combinations),
         "increments": _mapped(
             increments.assign(key=increments["modality"]), "modality", labels.modality
@@ -50,31 +50,35 @@ def labelled_tables(
     }
 
 
-def distinct(names: Iterable[str], word: Callable[[str], str]) -> dict[str, str]:
+def distinct(names: Iterable[str], title_of: Callable[[str], str]) -> dict[str, str]:
     """Words by name; where two names have one word, the names stand beside it.
 
     >>> distinct(["a", "b", "c"], {"a": "blood", "b": "blood", "c": "slides"}.__getitem__)
     {'a': 'blood (a)', 'b': 'blood (b)', 'c': 'slides'}
     """
-    words = {name: word(name) for name in names}
-    given = list(words.values())
-    for name, text in words.items():
+    by_name = {name: title_of(name) for name in names}
+    given = list(by_name.values())
+    for name, text in by_name.items():
         if given.count(text) > 1:
-            words[name] = f"{text} ({name})"
-    return words
+            by_name[name] = f"{text} ({name})"
+    return by_name
 
 
 def _mapped(
-    table: pd.DataFrame, column: str, word: Callable[[str], str]
+    table: pd.DataFrame, column: str, title_of: Callable[[str], str]
 ) -> pd.DataFrame:
-    return table.assign(**{column: table[column].map(distinct(table[column], word))})
+    return table.assign(
+        **{column: table[column].map(distinct(table[column], title_of))}
+    )
 
 
 def _losses(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     """Losses, of which those of clinical values have a share in place of a modality."""
     of_modality = table["kind"].isin(LOSSES_OF_MODALITIES)
-    words = distinct(table.loc[of_modality, "what"], labels.modality)
-    return table.assign(what=table["what"].map(words).where(of_modality, table["what"]))
+    by_name = distinct(table.loc[of_modality, "what"], labels.modality)
+    return table.assign(
+        what=table["what"].map(by_name).where(of_modality, table["what"])
+    )
 
 
 def _subgroups(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -82,6 +86,6 @@ def _subgroups(table: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     table = table.copy()
     titles = distinct(table["group"], labels.of_column)
     for group, own in table.groupby("group", sort=False):
-        words = distinct(own["level"], partial(labels.of_level, str(group)))
-        table.loc[own.index, "level"] = own["level"].map(words)
+        by_name = distinct(own["level"], partial(labels.of_level, str(group)))
+        table.loc[own.index, "level"] = own["level"].map(by_name)
     return table.assign(group=table["group"].map(titles))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from survfuse.cohort.labels import Labels
 from survfuse.figures.formatting import loss
 
-FUSIONS_IN_WORDS = {
+FUSION_TITLES = {
     "anchored": "anchored stack",
     "late_cox": "late fusion",
     "ridge_cox": "ridge Cox",
@@ -15,7 +15,7 @@ FUSIONS_IN_WORDS = {
     "kaplan_meier": "Kaplan–Meier, no variables",
 }
 NO_LABELS = Labels()
-Word = Callable[[str], str]
+Naming = Callable[[str], str]
 """Word for a modality."""
 
 
@@ -34,59 +34,59 @@ def model_title(name: str, labels: Labels = NO_LABELS) -> str:
     'late fusion without tissue microarray'
     """
     if name == "km":
-        return FUSIONS_IN_WORDS["kaplan_meier"]
+        return FUSION_TITLES["kaplan_meier"]
     kind, _, what = name.partition(":")
     titled = _TITLES.get(kind)
     return titled(what, labels.modality) if titled and what else name
 
 
-def _fusion(fusion: str, word: Word) -> str:
-    title = FUSIONS_IN_WORDS.get(fusion)
+def _fusion(fusion: str, label: Naming) -> str:
+    title = FUSION_TITLES.get(fusion)
     return title or f"network, {fusion.replace('_', ' ')} fusion"
 
 
-def _ridge(what: str, word: Word) -> str:
+def _ridge(what: str, label: Naming) -> str:
     if "+" in what:
-        return f"{_modalities(what, word)} in one table (ridge Cox)"
-    named = word(what)
+        return f"{_modalities(what, label)} in one table (ridge Cox)"
+    named = label(what)
     return f"{'clinical variables' if named == 'clinical' else named} alone (ridge Cox)"
 
 
-def _late(what: str, word: Word) -> str:
+def _late(what: str, label: Naming) -> str:
     if what.startswith("-"):
-        return f"late fusion without {word(what[1:])}"
-    named = "all modalities" if what == "all" else _modalities(what, word)
+        return f"late fusion without {label(what[1:])}"
+    named = "all modalities" if what == "all" else _modalities(what, label)
     return f"late fusion of {named}"
 
 
-def _part(what: str, word: Word) -> str:
+def _part(what: str, label: Naming) -> str:
     if what.startswith("-"):
-        return f"the model without {' and '.join(map(word, what[1:].split('-')))}"
-    return f"the model with {word(what)} alone"
+        return f"the model without {' and '.join(map(label, what[1:].split('-')))}"
+    return f"the model with {label(what)} alone"
 
 
-def _lost(kind: str) -> Callable[[str, Word], str]:
+def _lost(kind: str) -> Callable[[str, Naming], str]:
     """Title of the model under a loss, of which only shares of values are no modality."""
 
-    def title(what: str, word: Word) -> str:
-        named = what if kind == "missing" else word(what)
+    def title(what: str, label: Naming) -> str:
+        named = what if kind == "missing" else label(what)
         return f"the model, {loss(kind, named, within_sentence=True)}"
 
     return title
 
 
-def _modalities(what: str, word: Word) -> str:
-    *first, last = map(word, what.split("+"))
+def _modalities(what: str, label: Naming) -> str:
+    *first, last = map(label, what.split("+"))
     return f"{', '.join(first)} and {last}" if first else last
 
 
-_TITLES: dict[str, Callable[[str, Word], str]] = {
+_TITLES: dict[str, Callable[[str, Naming], str]] = {
     "default": _fusion,
-    "paper": lambda what, word: f"{_fusion(what, word)} (as in the paper)",
+    "paper": lambda what, label: f"{_fusion(what, label)} (as in the paper)",
     "ridge": _ridge,
     "late": _late,
     "network": _part,
-    "permuted": lambda what, word: f"the model given {word(what)} of other patients",
-    "seed": lambda what, word: f"the model, seed {what}",
+    "permuted": lambda what, label: f"the model given {label(what)} of other patients",
+    "seed": lambda what, label: f"the model, seed {what}",
     **{kind: _lost(kind) for kind in ("removed", "only", "missing")},
 }

@@ -15,7 +15,7 @@ from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
 from survfuse.explanations.figures import grey_terms
 from survfuse.explanations.gene_sets import set_contributions
 from survfuse.explanations.gene_weights import DOMINATES, matrices
-from survfuse.report.patient_terms import judged
+from survfuse.report.patient_terms import agreement_of
 
 MOST_COLUMNS, MOST_GENES, MOST_SETS = 12, 8, 6
 ROWS = {PRESENCE: "Having the data", NOT_ATTRIBUTED: "Not split by variables"}
@@ -119,7 +119,7 @@ def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
                 "most": float(sizes.max()) if len(sizes) else 0.0,
                 "dominant": str(genes["gene"].iloc[0]) if dominates else "",
                 "sets": _sets(explanation, name, row),
-                **judged(explanation, "genes", name),
+                **agreement_of(explanation, "genes", name),
             },
         )
     return found
@@ -153,19 +153,19 @@ def _ratios(explanation: Explanation) -> tuple[Mapping[tuple[str, str, str], str
         except SurvfuseError as error:
             computed["ratios in words"] = {}, str(error)
         else:
-            computed["ratios in words"] = _in_words(frame), ""
+            computed["ratios in words"] = _texts_of(frame), ""
     found: tuple[Mapping[tuple[str, str, str], str], str] = computed["ratios in words"]
     return found
 
 
-def _in_words(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+def _texts_of(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """One ratio a column or level: per SD of numbers, per level, or against the mean."""
-    words = {}
+    texts = {}
     for modality, column, level, contrast, ratio in frame[
         ["modality", "column", "level", "contrast", "hazard_ratio"]
     ].itertuples(index=False):
         if contrast == "per unit" or (level and contrast != "against the mean"):
             continue
         against = "" if contrast == "against the mean" else contrast.partition(" (")[0]
-        words[(modality, column, level)] = f"{ratio:.2f} {against}".strip()
-    return words
+        texts[(modality, column, level)] = f"{ratio:.2f} {against}".strip()
+    return texts

@@ -44,7 +44,7 @@ def model_of(
     terms = list(map(explained.labels.term, explanation.terms.columns[1:]))
     return {
         "name": config.fusion,
-        "words": _words(config),
+        "words": _described(config),
         "cohort": summary.get("cohort", "not recorded"),
         "patients": summary["patients"],
         "events": summary["events"],
@@ -65,7 +65,7 @@ def model_of(
     }
 
 
-def _words(config: FitConfig) -> str:
+def _described(config: FitConfig) -> str:
     """The model in words, as its card has it."""
     name = estimator_name(config)
     card = FUSIONS[config.fusion] if name == NETWORK else ESTIMATORS[name]

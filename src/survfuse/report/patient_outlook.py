@@ -164,10 +164,10 @@ def _of_curve(explained: Explained, row: int, horizon: float) -> dict[str, Any]:
 def population_of(explanation: Explanation) -> Population:
     """Survival of the training patients; computed once for all pages."""
     explained = explanation.explained
-    found: Population = explained.computed.setdefault(
+    training: Population = explained.computed.setdefault(
         "population", _population(explained)
     )
-    return found
+    return training
 
 
 def _population(explained: Explained) -> Population:

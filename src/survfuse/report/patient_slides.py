@@ -18,7 +18,7 @@ from survfuse.explanations.cluster_contributions import cluster_rows
 from survfuse.explanations.tile_gallery import available_pictures, nearest_tiles
 from survfuse.maps import SlideMap
 from survfuse.maps.overlay import overlay
-from survfuse.report.patient_terms import judged, reasons_left_out
+from survfuse.report.patient_terms import agreement_of, reasons_left_out
 
 MOST_SLIDES, MOST_CLUSTERS, MOST_TILES = 2, 8, 5
 MAP_PX, TILE_PX = 720, 96
@@ -49,14 +49,16 @@ def slides_of(
         `highest` and `lowest`, `tiles` and `slides` (counts), `why_no_pictures`, `grey`, `says`.
     """
     explained = explanation.explained
-    row, found = explained.row(patient), []
+    row, bags_of_patient = explained.row(patient), []
     for name in bags(explained):
         facts: dict[str, Any] = {
             "name": explained.labels.modality(name),
             "why_nothing": "",
         }
         if not explained.present(name)[row]:
-            found.append({**facts, "why_nothing": "this patient has no tiles"})
+            bags_of_patient.append(
+                {**facts, "why_nothing": "this patient has no tiles"}
+            )
             continue
         try:
             frame = explanation.tiles(patient, name)
@@ -64,10 +66,12 @@ def slides_of(
             reason = reasons_left_out(explanation).get(name)
             why = f"not used: {reason}" if reason else str(error)
             maps = _maps_of_pairs(explanation, patient, name) if pictures else []
-            found.append({**facts, "why_nothing": why, "maps": maps})
+            bags_of_patient.append({**facts, "why_nothing": why, "maps": maps})
             continue
-        found.append({**facts, **_slides(explanation, patient, name, frame, pictures)})
-    return found
+        bags_of_patient.append(
+            {**facts, **_slides(explanation, patient, name, frame, pictures)}
+        )
+    return bags_of_patient
 
 
 def _maps_of_pairs(
@@ -95,18 +99,22 @@ def _slides(
 ) -> dict[str, Any]:
     """Facts of a bag that has a main effect."""
     counts = frame["slide"].value_counts(sort=False)
-    shown = counts.sort_values(ascending=False, kind="stable").index[:MOST_SLIDES]
-    maps, why_no_map = _maps(explanation, patient, modality, list(shown), pictures)
+    drawn_slides = counts.sort_values(ascending=False, kind="stable").index[
+        :MOST_SLIDES
+    ]
+    maps, why_no_map = _maps(
+        explanation, patient, modality, list(drawn_slides), pictures
+    )
     clusters = cluster_rows(patient, frame)
     clusters = clusters.sort_values(
         "contribution", key=np.abs, ascending=False, kind="stable"
     )
     extremes = explanation.extreme_tiles(patient, modality, count=MOST_TILES)
-    shown_clusters = clusters.head(MOST_CLUSTERS)
+    largest_clusters = clusters.head(MOST_CLUSTERS)
     wanted = [extremes]
     if len(clusters):
         nearest = nearest_tiles(explanation.explained, modality, patient)
-        wanted.append(nearest.set_index("cluster").loc[shown_clusters["cluster"]])
+        wanted.append(nearest.set_index("cluster").loc[largest_clusters["cluster"]])
     tiles = pd.concat(wanted, ignore_index=True)
     images: list[str] = [""] * len(tiles)
     why_no_pictures = LEFT_OUT
@@ -119,13 +127,13 @@ def _slides(
         "slides": len(counts),
         "maps": maps,
         "why_no_map": why_no_map,
-        "clusters": _with_pictures(shown_clusters, rows[len(extremes) :]),
-        "more_clusters": len(clusters) - len(shown_clusters),
+        "clusters": _with_pictures(largest_clusters, rows[len(extremes) :]),
+        "more_clusters": len(clusters) - len(largest_clusters),
         "most": float(clusters["contribution"].abs().max()) if len(clusters) else 0.0,
         "highest": [row for row in rows if row["group"] == "highest"],
         "lowest": [row for row in rows if row["group"] == "lowest"],
         "why_no_pictures": why_no_pictures,
-        **judged(explanation, "tiles", modality),
+        **agreement_of(explanation, "tiles", modality),
     }
 
 
@@ -133,7 +141,7 @@ def _maps(
     explanation: Explanation,
     patient: str,
     modality: str,
-    shown: Sequence[str],
+    drawn_slides: Sequence[str],
     pictures: bool,
 ) -> tuple[list[dict[str, Any]], str]:
     """Maps of some slides as pictures, and why others have none."""
@@ -141,14 +149,14 @@ def _maps(
         return [], LEFT_OUT
     failed: dict[str, str] = {}
     maps, drawn = explanation.slide_maps(patient, modality, failed=failed), []
-    for slide_id in shown:
+    for slide_id in drawn_slides:
         if slide_id not in maps:
             continue
         try:
             drawn.append(_map(maps[slide_id], "tile_risk"))
         except SurvfuseError as error:
             failed[slide_id] = str(error)
-    reasons = [failed[slide_id] for slide_id in shown if slide_id in failed]
+    reasons = [failed[slide_id] for slide_id in drawn_slides if slide_id in failed]
     return drawn, "; ".join(dict.fromkeys(reasons)).removeprefix(f"{modality}: ")
 
 

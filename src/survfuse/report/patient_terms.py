@@ -44,9 +44,9 @@ def terms_of(
     own: Any = None if points is None else points.iloc[row]
     rows = _rows(explanation, row, own)
     given = [item["points"] for item in rows if item["points"] is not None]
-    shown, rest = _largest(rows)
+    largest, rest = _largest(rows)
     return {
-        "rows": shown,
+        "rows": largest,
         "rest": sum(item["log_risk"] for item in rest),
         "rest_count": len(rest),
         "constant": float(explanation.terms[CONSTANT].iloc[row]),
@@ -63,12 +63,12 @@ def terms_of(
 
 def _rows(explanation: Explanation, row: int, points: Any) -> list[dict[str, Any]]:
     """Every term of a patient, in the order of the model."""
-    judged, grey = terms_by_agreement(explanation), grey_terms(explanation)
+    agreements, grey = terms_by_agreement(explanation), grey_terms(explanation)
     spread: Any = explanation.spread.iloc[row]
     errors: Any = explanation.errors.iloc[row]
     rows = []
     for term, value in explanation.terms.iloc[row].drop(CONSTANT).items():
-        name, measured = str(term), judged.get(str(term)) or {}
+        name, measured = str(term), agreements.get(str(term)) or {}
         has_points = points is not None and "*" not in name
         rows.append(
             {
@@ -108,8 +108,8 @@ def points_of(
             computed[key] = explanation.points(horizon), ""
         except SurvfuseError as error:
             computed[key] = None, str(error)
-    found: tuple[pd.DataFrame | None, str] = computed[key]
-    return found
+    table_and_reason: tuple[pd.DataFrame | None, str] = computed[key]
+    return table_and_reason
 
 
 def _not_measured(explanation: Explanation) -> str:
@@ -118,7 +118,7 @@ def _not_measured(explanation: Explanation) -> str:
     return "agreement was not measured"
 
 
-def judged(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:
+def agreement_of(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:
     """Whether what is said of a modality's "tiles" or "genes" reproduces, and the sentence."""
     grey, frame = modality in grey_terms(explanation), explanation.agreement
     rows = frame[(frame["level"] == level) & (frame["modality"] == modality)]

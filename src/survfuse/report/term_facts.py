@@ -19,7 +19,7 @@ def of_terms(tables: Tables) -> dict[str, Any]:
         and the number of `fits`. `priors`: sentences. `prior_titles` by modality.
     """
     frame, priors = tables["terms"], tables.run.cohort.get("priors") or ()
-    shown, unused = [], []
+    used, unused = [], []
     names = tables.labelled["terms"]["term"]
     for row, name, out in zip(
         tables.records["terms"],
@@ -30,11 +30,11 @@ def of_terms(tables: Tables) -> dict[str, Any]:
         if out:
             unused.append(name)
         else:
-            shown.append({**row, "name": name})
+            used.append({**row, "name": name})
     fits = max((row["fits"] for row in tables.records["terms"]), default=0)
     increments = tables.run.performance.get("increment")
     return {
-        "terms": {"shown": shown, "unused": unused, "fits": fits},
+        "terms": {"shown": used, "unused": unused, "fits": fits},
         "priors": prior_sentences(priors, frame, increments),
         "prior_titles": {row["modality"]: prior_title(row) for row in priors},
     }

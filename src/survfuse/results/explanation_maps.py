@@ -152,17 +152,19 @@ def _check_scores(
     """Refuse a score that no map has, before anything is written."""
     if not wanted or not modalities:
         return
-    offered: dict[str, None] = {}
+    names_of_scores: dict[str, None] = {}
     for name in modalities:
-        offered |= dict.fromkeys(_offered(explanation, name))
-    unknown = [name for name in wanted if name not in offered]
-    if unknown and offered:  # without any, the record says why there are no maps
+        names_of_scores |= dict.fromkeys(_score_names(explanation, name))
+    unknown = [name for name in wanted if name not in names_of_scores]
+    if (
+        unknown and names_of_scores
+    ):  # without any, the record says why there are no maps
         raise InputError(
-            f"score: no map has {listed(unknown)}; there are: {', '.join(offered)}",
+            f"score: no map has {listed(unknown)}; there are: {', '.join(names_of_scores)}",
         )
 
 
-def _offered(explanation: Explanation, modality: str) -> list[str]:
+def _score_names(explanation: Explanation, modality: str) -> list[str]:
     """Scores of the maps of a bag: of the first slide that has a map."""
     for patient in _patients(explanation, modality):
         for one in slide_maps(explanation, patient, modality, failed={}).values():
@@ -270,7 +272,7 @@ def _write_extremes(
     explained = explanation.explained
     try:
         wanted = extreme_tiles(explained, patient, modality)
-        examples, pictures = _shown(explained.cohort, wanted, record)
+        examples, pictures = _readable(explained.cohort, wanted, record)
     except SurvfuseError as error:
         record.notes.append(f"patient {patient}: no gallery: {error}")
         return
@@ -286,7 +288,7 @@ def _write_extremes(
     _save(folder, path, contact_sheet(examples, pictures, captions), record)
 
 
-def _shown(
+def _readable(
     cohort: Cohort,
     examples: pd.DataFrame,
     record: MapRecord,
@@ -310,7 +312,7 @@ def _write_clusters(
     explained = explanation.explained
     try:
         wanted = cluster_examples(explained, modality)
-        examples, pictures = _shown(explained.cohort, wanted, record)
+        examples, pictures = _readable(explained.cohort, wanted, record)
     except SurvfuseError as error:
         record.notes.append(f"{modality}: no gallery of clusters: {error}")
         return

@@ -112,8 +112,8 @@ def plot_forest(
         For another metric, or one that the run does not have.
     """
     models = run.tables["models"]
-    offered = models.loc[models["metric"].isin(("uno_c", "harrell_c")), "metric"]
-    _need_one_of("metric", metric, offered)
+    choices = models.loc[models["metric"].isin(("uno_c", "harrell_c")), "metric"]
+    _need_one_of("metric", metric, choices)
     ax = axes_of(ax, (7.0, 1.2 + 0.33 * models["model"].nunique()))
     return figures.plot_forest(ax, models, metric, names=names)
 
@@ -295,8 +295,8 @@ def _need(table: pd.DataFrame, run: Result, name: str) -> None:
         raise NotComputableError(run.prognosis.reasons.get(name, unknown))
 
 
-def _need_one_of(what: str, given: object, offered: Iterable[object]) -> None:
-    known = list(dict.fromkeys(offered))
+def _need_one_of(what: str, given: object, choices: Iterable[object]) -> None:
+    known = list(dict.fromkeys(choices))
     if given not in known:
         texts = listed(
             f"{one:g}" if isinstance(one, float) else str(one) for one in known

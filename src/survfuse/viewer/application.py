@@ -24,7 +24,7 @@ from survfuse.viewer.slide_view import (
 from survfuse.viewer.study import Study
 
 STATIC = files("survfuse.viewer") / "static"
-KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
+CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
 """Of tiles, whose address holds the version of the slide."""
 BINARY = "application/octet-stream"
 Id = Annotated[str, Query(min_length=1, max_length=500)]
@@ -115,7 +115,7 @@ class _Handlers:
         """A tile of the slide's pyramid, JPEG."""
         path = self._image(patient, modality, slide)
         tag = f'"{version_of(path)}-{level}-{column}-{row}"'
-        headers = {"ETag": tag, **KEPT}
+        headers = {"ETag": tag, **CACHED}
         if if_none_match == tag:
             return Response(status_code=304, headers=headers)
         with self.slides.reading(path) as zoom:

@@ -33,7 +33,7 @@ from survfuse.viewer.patient_table import (
 )
 from survfuse.viewer.study import EVERY_SLIDE, Maps, SlideKey, Study, described_terms
 
-MOST_KEPT = 8
+MOST_CACHED = 8
 """Patients whose maps are kept."""
 NO_MEMBERS = (
     "the bundle holds no members of an ensemble: there is no disagreement to filter by"
@@ -163,12 +163,12 @@ class BundleStudy(Study):
             return patient_page(self.explanation(patient), patient, record=record)
 
 
-def _latest(kept: OrderedDict[Any, Any], key: Any) -> Any:
+def _latest(cached: OrderedDict[Any, Any], key: Any) -> Any:
     """What is kept under a key, now the latest; the oldest are dropped."""
-    kept.move_to_end(key)
-    while len(kept) > MOST_KEPT:
-        kept.popitem(last=False)
-    return kept[key]
+    cached.move_to_end(key)
+    while len(cached) > MOST_CACHED:
+        cached.popitem(last=False)
+    return cached[key]
 
 
 def _explained(

@@ -16,7 +16,7 @@ TILE_PX = 512
 """Side of a tile of the pyramid; those at the right and lower edge are smaller."""
 MOST_READ = 16 * 10**6
 """Px of the slide that are read for a tile at once; larger ones are put together from four."""
-MOST_KEPT = 64
+MOST_CACHED = 64
 """Tiles kept that were put together: a slide without coarse levels is read whole for each."""
 QUALITY = 85  # of JPEG
 
@@ -150,14 +150,14 @@ class DeepZoom:
         lines = []
         for below in range(2 * row, min(2 * row + 2, rows)):
             parts = []
-            for beside in range(2 * column, min(2 * column + 2, columns)):
-                parts.append(self.pixels(level + 1, beside, below))
+            for child in range(2 * column, min(2 * column + 2, columns)):
+                parts.append(self.pixels(level + 1, child, below))
             lines.append(np.concatenate(parts, axis=1))
         return _resized(np.concatenate(lines), size)
 
     def _keep(self, key: tuple[int, int, int], image: Pixels) -> None:
         self._kept[key] = image
-        while len(self._kept) > MOST_KEPT:
+        while len(self._kept) > MOST_CACHED:
             self._kept.popitem(last=False)
 
 

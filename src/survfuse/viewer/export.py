@@ -217,8 +217,8 @@ def _thumbnails(
 ) -> dict[int, str]:
     """Pictures of the listed tiles and of their neighbours on the slide, in Base64."""
     wanted = set(near)
-    for found in near.values():
-        own = [tile for tile in found["tiles"] if tile["slide"] == one.slide_id]
+    for near_tile in near.values():
+        own = [tile for tile in near_tile["tiles"] if tile["slide"] == one.slide_id]
         wanted |= {tile["tile"] for tile in own}
     pictures = {}
     for tile in sorted(wanted):

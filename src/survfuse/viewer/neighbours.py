@@ -67,13 +67,13 @@ def nearest_in_cluster(
         stop = start + TILES_AT_ONCE
         tiles = scaler.scale(data.store.features[rows[same[start:stop]]])
         distances[start:stop] = np.linalg.norm(tiles - centre, axis=1)
-    found = []
+    rows_of_tiles = []
     for place in np.argsort(distances, kind="stable")[:count]:
         row = int(same[place])
         number = int(np.searchsorted(starts, row, side="right")) - 1
         own = maps[names[number]]
         x, y = own.places.corners[row - starts[number]].tolist()
-        found.append(
+        rows_of_tiles.append(
             {
                 "slide": own.slide_id,
                 "tile": int(row - starts[number]),
@@ -85,6 +85,6 @@ def nearest_in_cluster(
     return {
         "cluster": int(clusters[chosen]),
         "of": len(same) + 1,
-        "tiles": found,
+        "tiles": rows_of_tiles,
         "why": "",
     }

@@ -89,11 +89,11 @@ def write_tiff(
         check_within(slide_map, reader)
     levels = pyramid(slide_map, reader)
     mpp = slide_map.mpp or (None if reader is None else reader.mpp)
-    shown = colours(score, slide_map.image_of(name))
+    coloured = colours(score, slide_map.image_of(name))
     with atomic_path(path, durable=False) as place, tifffile.TiffWriter(place) as file:
         for number, level in enumerate(levels):
             file.write(
-                _tiles(shown, slide_map, level),
+                _tiles(coloured, slide_map, level),
                 shape=(level.height, level.width, 4),
                 dtype=np.uint8,
                 tile=(TILE_PX, TILE_PX),
@@ -147,15 +147,15 @@ def pyramid(
 
 
 def _tiles(
-    shown: ByteArray, slide_map: SlideMap, level: TiffLevel
+    coloured: ByteArray, slide_map: SlideMap, level: TiffLevel
 ) -> Iterator[ByteArray]:
     """Tiles of a level, row after row; transparent beyond it."""
-    rows, columns = shown.shape[:2]
+    rows, columns = coloured.shape[:2]
     origin, step = slide_map.lattice.origin, slide_map.lattice.step
     across = _pixel_at(level.width, level.scale[0], origin[0], step[0], columns)
     down = _pixel_at(level.height, level.scale[1], origin[1], step[1], rows)
     framed = np.pad(
-        shown, ((0, 1), (0, 1), (0, 0))
+        coloured, ((0, 1), (0, 1), (0, 0))
     )  # its last row and column are no tile
     for top in range(0, level.height, TILE_PX):
         for left in range(0, level.width, TILE_PX):

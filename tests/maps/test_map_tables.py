@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from maps.drawn_maps import drawn_map
 from survfuse._errors import InputError
-from survfuse.maps.tables import write_hdf5, write_parquet
+from survfuse.maps.map_tables import write_hdf5, write_parquet
 
 
 def test_hdf5_has_what_heat_maps_of_others_have(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import viewed
 from running import small
 from survfuse._errors import InputError
-from survfuse.viewer.opening import open_study
+from survfuse.viewer.open_study import open_study
 
 
 def test_a_bundle_is_opened() -> None:

@@ -13,7 +13,7 @@ from slide_files import tiny_slide
 from survfuse._errors import InputError
 from survfuse.maps import SlideMap
 from survfuse.maps.colours import colours
-from survfuse.maps.tiff import write_tiff
+from survfuse.maps.map_tiff import write_tiff
 from survfuse.slides.opening import open_slide
 
 
