@@ -28,7 +28,7 @@ def ended_in_order() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        In place of whatever else left the block after a signal.
+        In place of whatever else left the block after a signal, but for code 0.
     """
     received: list[int] = []
 
@@ -46,7 +46,8 @@ def ended_in_order() -> Iterator[None]:
     except BaseException as error:
         # typer turns Ctrl-C into an exit with this code.
         ctrl_c = isinstance(error, SystemExit) and error.code == 128 + signal.SIGINT
-        if not (received or ctrl_c or isinstance(error, KeyboardInterrupt)):
+        done = isinstance(error, SystemExit) and not error.code  # it ended in order
+        if done or not (received or ctrl_c or isinstance(error, KeyboardInterrupt)):
             raise
         number = received[0] if received else signal.SIGINT
         by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +76,9 @@ def view(
     seconds = clock.monotonic() - started
     typer.echo(f"{len(study.patients):,} patients in {seconds:.1f} s", err=True)
     if export is None or out is None:
-        serve(study, port=port, browser=not no_browser, say=typer.echo)
+        with suppress(KeyboardInterrupt):  # the way to end it
+            serve(study, port=port, browser=not no_browser, say=typer.echo)
+        typer.echo("viewer ended", err=True)
         return
     from survfuse.viewer.export import export_patient
 

@@ -38,7 +38,7 @@ class Modality:
 
     @cached_property
     def fits(self) -> Computed:
-        """Transforms fitted on these data (`transforms`)."""
+        """What is computed from these data once: fitted transforms, images of slides."""
         return Computed()
 
 

@@ -12,10 +12,9 @@ import pandas as pd
 from survfuse._errors import InputError, SurvfuseError
 from survfuse._types import IntArray
 from survfuse.cohort.modalities import BagData
-from survfuse.cohort.slide_images import AvailableImages, SlideImage
+from survfuse.cohort.slide_images import SlideImage
 from survfuse.decomposition.readings import term_of
 from survfuse.explanations.bag_terms import bag_name
-from survfuse.explanations.explained import Explained
 from survfuse.explanations.figures import grey_terms, terms_by_agreement
 from survfuse.explanations.tile_gallery import images_of_bag
 from survfuse.explanations.tile_tables import tiles
@@ -78,7 +77,7 @@ def slide_maps(
     if not isinstance(data, BagData) or patient not in data.patients:
         return {}
     scorer = _Scorer.of(explanation, patient, name)
-    available = _images(explained, name)
+    available = images_of_bag(explained.cohort, name)
     corners, maps, start = data.store.coords(patient), {}, 0
     for slide in data.store.slides_of(patient):
         rows = np.arange(start, start + slide.tiles)
@@ -257,15 +256,6 @@ def _pair_score(term: str, frame: pd.DataFrame, map_agreement: _MapAgreement) ->
         limit_of(values),
         **map_agreement.of_term(term),
     )
-
-
-def _images(explained: Explained, modality: str) -> AvailableImages:
-    """Images of the slides of a bag, found once."""
-    key = ("images", modality)
-    if key not in explained.computed:
-        explained.computed[key] = images_of_bag(explained.cohort, modality)
-    available: AvailableImages = explained.computed[key]
-    return available
 
 
 def _mpp(

@@ -340,8 +340,14 @@ def _slide(
 
 
 def images_of_bag(cohort: Cohort, modality: str) -> AvailableImages:
-    """Images of the slides of a bag, and why the others have none."""
-    return available_images(cohort.spec, cohort.root, modality=modality)
+    """Images of the slides of a bag, and why the others have none; looked for once."""
+    data = cohort.modalities.get(modality)
+    computed = {} if data is None else data.fits
+    if "images" not in computed:
+        at_hand = available_images(cohort.spec, cohort.root, modality=modality)
+        computed["images"] = at_hand
+    images: AvailableImages = computed["images"]
+    return images
 
 
 def _read(
