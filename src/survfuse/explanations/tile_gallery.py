@@ -341,12 +341,15 @@ def _slide(
 
 def images_of_bag(cohort: Cohort, modality: str) -> AvailableImages:
     """Images of the slides of a bag, and why the others have none; looked for once."""
-    data = cohort.modalities.get(modality)
+    data, section = (
+        cohort.modalities.get(modality),
+        cohort.spec.sections().get(modality),
+    )
     computed = {} if data is None else data.fits
-    if "images" not in computed:
-        at_hand = available_images(cohort.spec, cohort.root, modality=modality)
-        computed["images"] = at_hand
-    images: AvailableImages = computed["images"]
+    key = ("images", str(cohort.root), repr(section))
+    if key not in computed:
+        computed[key] = available_images(cohort.spec, cohort.root, modality=modality)
+    images: AvailableImages = computed[key]
     return images
 
 
