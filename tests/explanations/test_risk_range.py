@@ -9,18 +9,19 @@ import pytest
 
 from small_explanations import measured_explanation, small_explanation
 from survfuse._errors import InputError, NotComputableError
-from survfuse.decomposition.measured_agreement import Agreement
+from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 from survfuse.explanations import Explanation
 from survfuse.explanations.compare_halves import squared_risk_difference
 
 HORIZON = 1095.0
 
 
-def explanation(difference: float | None) -> Explanation:
+def explanation(difference: float | None, alike: float | None = 0.6) -> Explanation:
     """Explanation of a model whose halves lie so far apart; 24 patients, halves of 6."""
+    row = AgreementRow("prediction", "", "log-risk", alike, alike, alike, 4)
     explained = measured_explanation().explained
     agreement = Agreement(
-        (), patients=24, half=6.0, splits=4, risk_difference=difference
+        (row,), patients=24, half=6.0, splits=4, risk_difference=difference
     )
     fitted = replace(explained.fitted, agreement=agreement)
     return Explanation(replace(explained, fitted=fitted))
@@ -56,6 +57,20 @@ def test_without_a_measurement_it_says_what_to_do(difference: Any) -> None:
     one = small_explanation() if difference else explanation(None)
     with pytest.raises(NotComputableError, match="--halves 4"):
         one.risk_range(HORIZON)
+
+
+@pytest.mark.parametrize(
+    ("alike", "message"),
+    [
+        (0.1, r"other risks altogether \(expected agreement 0\.31\)"),
+        (None, "altogether$"),
+    ],
+)
+def test_there_is_none_where_others_order_patients_otherwise(
+    alike: float | None, message: str
+) -> None:
+    with pytest.raises(NotComputableError, match=message):
+        explanation(0.8, alike).risk_range(HORIZON)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from maps.drawn_maps import drawn_map
 from slide_files import tiny_slide
 from survfuse._errors import InputError, SlideError
 from survfuse.maps import FORMATS, MapOptions, file_stems, safe_stem, write_files
-from survfuse.maps.files import _WRITERS, SHOWN
+from survfuse.maps.files import _WRITERS, DRAWN
 
 
 def test_every_format_has_a_writer() -> None:
@@ -103,7 +103,7 @@ def test_usual_names_stay() -> None:
 
 def test_the_page_names_every_format_and_what_is_drawn() -> None:
     page = (Path(__file__).parents[2] / "docs" / "maps.md").read_text(encoding="utf-8")
-    for name in (*FORMATS, *SHOWN):
+    for name in (*FORMATS, *DRAWN):
         assert f"`{name}`" in page
 
 

@@ -41,7 +41,7 @@ def test_the_risk_stands_beside_that_of_the_training_patients() -> None:
     count = round(100 * risk)
     assert f"Of 100 patients like this, {count} have the event" in text
     assert f"and {100 - count} do not, if the model is right" in text
-    assert "how far models of other cohorts lie apart was not measured" in text
+    assert "how far risks of models of other cohorts lie apart was not measured" in text
 
 
 def test_a_horizon_can_be_given() -> None:

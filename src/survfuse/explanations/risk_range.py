@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from survfuse._errors import NotComputableError
-from survfuse.explanations.agreement_tables import MEASURE
+from survfuse.explanations.agreement_tables import GREY, MEASURE
 from survfuse.explanations.compare_halves import log_hazards
 from survfuse.explanations.explained import Explained
 from survfuse.explanations.points import at_horizon, checked_horizon
@@ -50,13 +50,22 @@ def risk_range(
     InputError
         For a horizon or a level that is no such thing.
     NotComputableError
-        When the difference was not measured, or the calibration gives no risk at the horizon.
+        When the difference was not measured, or the calibration gives no risk at the horizon; when
+        other cohorts would order patients otherwise: what half models leave out, such as slides
+        of small cohorts, is not in their difference.
     """
     horizon, level = checked_horizon(horizon), as_share(level, "level")
     agreement = explained.fitted.agreement
     if agreement is None or agreement.expected_difference is None:
         raise NotComputableError(
-            f"how far risks of other cohorts lie apart was {MEASURE}"
+            f"how far risks of models of other cohorts lie apart was {MEASURE}",
+        )
+    row = agreement.row("prediction", name="log-risk")
+    expected = None if row is None else agreement.expected(row)
+    if expected is None or expected < GREY:
+        known = "" if expected is None else f" (expected agreement {expected:.2f})"
+        raise NotComputableError(
+            f"models of other cohorts of this size would give other risks altogether{known}",
         )
     calibrator = at_horizon(explained, horizon)
     survival = calibrator.curves(explained.prediction.log_risk).at([horizon])[:, 0]

@@ -114,9 +114,9 @@ def outlook(
     dict
         `risk` at the horizon (None where `why_no_risk` says why), `members` (its range over the
         members of the model, or None), `elsewhere` (what models of other cohorts of this size
-        would say, or None), `population` and `average` (its risk), `curve` (times and
-        survival, or None), `flat` (why nobody is ordered, or empty), `time`, `time_low` and
-        `time_high`, `bound`, `group`, `log_risk`.
+        would say, or `why` that is not known), `population` and `average` (its risk), `curve`
+        (times and survival, or None), `flat` (why nobody is ordered, or empty), `time`,
+        `time_low` and `time_high`, `bound`, `group`, `log_risk`.
     """
     prediction, population = explanation.prediction, population_of(explanation)
     log_risk = prediction.log_risk[row : row + 1]
@@ -229,18 +229,18 @@ def _elsewhere(
     explanation: Explanation,
     row: int,
     horizon: float,
-) -> dict[str, float] | None:
-    """Risks that models of other cohorts of this size would give; None where not known."""
+) -> dict[str, Any]:
+    """Risks that models of other cohorts of this size would give, or why that is not known."""
     computed = explanation.explained.computed
     key = ("risk_range", horizon)
     if key not in computed:
         try:
             computed[key] = explanation.risk_range(horizon)
-        except NotComputableError:
-            computed[key] = None
+        except NotComputableError as error:
+            computed[key] = str(error)
     ranges = computed[key]
-    if ranges is None:
-        return None
+    if isinstance(ranges, str):
+        return {"level": None, "why": ranges}
     low, high = ranges["low"].iloc[row], ranges["high"].iloc[row]
     return {"low": float(low), "high": float(high), "level": ranges.attrs["level"]}
 
