@@ -18,6 +18,7 @@ from survfuse._errors import InputError
 from survfuse.cohort import load_cohort
 from survfuse.explanations import explain
 from survfuse.explanations import slide_maps as making
+from survfuse.explanations.bag_terms import BagTerm
 from survfuse.maps import MapOptions, SlideMap
 from survfuse.results.explanation_maps import NO_BOUNDS, MapRecord, write_maps
 
@@ -155,6 +156,22 @@ def test_a_modality_that_is_left_out_is_blank(
         )
     else:
         assert record.blank == {"slides": "slides: the model leaves it out"}
+
+
+def test_slides_that_no_term_reads_are_blank_wherever_their_tiles_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left_out(*_: Any) -> None:
+        raise InputError("slides: the model leaves it out")
+
+    explanation = explain(painted_model(), painted_cohort(), painted_cohort().patients)
+    read = [name for name in explanation.terms if "slides" not in name]
+    vars(explanation)["terms"] = explanation.terms[read]
+    monkeypatch.setattr(BagTerm, "of", left_out)
+    monkeypatch.setattr(making, "slide_maps", None)  # not called
+    record = write_maps(explanation, tmp_path, QUICK)
+    assert record.blank == {"slides": "slides: the model leaves it out"}
+    assert record.failed == record.slides == []
 
 
 def test_a_score_that_no_map_has_is_refused_before_anything_is_written(

@@ -14,8 +14,9 @@ from survfuse._errors import InputError, SurvfuseError, listed
 from survfuse._storage import atomic_path
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import BagData
+from survfuse.decomposition.readings import term_of
 from survfuse.explanations import Explanation
-from survfuse.explanations.bag_terms import bags
+from survfuse.explanations.bag_terms import BagTerm, bags
 from survfuse.explanations.slide_maps import slide_maps
 from survfuse.explanations.tile_gallery import (
     available_pictures,
@@ -122,6 +123,9 @@ def write_maps(
     galleries = [f"{prefix}{CLUSTERS}" for prefix in prefixes.values()]
     homes = file_stems(explanation.patients, galleries)
     for name in names:
+        if why := _why_left_out(explanation, name):
+            record.blank[name] = why
+            continue
         shown = gallery and _has_images(explanation, name, record)
         prefix = prefixes[name]
         patients = _patients(explanation, name)
@@ -135,6 +139,17 @@ def write_maps(
         if shown and any(row["modality"] == name for row in record.slides):
             _write_clusters(explanation, name, place, f"{prefix}{CLUSTERS}", record)
     return record
+
+
+def _why_left_out(explanation: Explanation, modality: str) -> str:
+    """Why the model has no term of a bag; empty where it has one."""
+    if any(modality in term_of(term) for term in explanation.terms.columns[1:]):
+        return ""
+    try:
+        BagTerm.of(explanation.explained, modality)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _patients(explanation: Explanation, modality: str) -> list[str]:
