@@ -864,7 +864,7 @@ def test_the_model_is_judged_within_each_availability_pattern(tmp_path: Path) ->
     assert rows[fewer, "uno_c"]["value"] == concordance(part, "uno", 900).value
     assert rows[single, "uno_c"]["value"] is None
     assert rows[single, "uno_c"]["note"].startswith(
-        "1 patients, 1 events: fewer than 10 patients",
+        "1 patient, 1 event: fewer than 10 patients",
     )
 
 
