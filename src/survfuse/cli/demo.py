@@ -84,6 +84,11 @@ def demo(
     runs.predict(out / "bundle", later, out / "new.csv")
     for line in (out / "new.csv").read_text().splitlines()[:4]:
         typer.echo(line)
+    _explain(out, later, slides)
+
+
+def _explain(out: Path, later: Path, slides: bool) -> None:
+    """Explain the new patients: tables, pages, and maps where there are slides."""
     again = (out / "why").exists()
     options = "--pages --maps --map-format png" if slides else "--pages"
     _print_command(

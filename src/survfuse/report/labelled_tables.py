@@ -33,14 +33,14 @@ def labelled_tables(
     increments, terms = frames["increments"], frames["terms"]
     named = [*modalities["name"], *patterns["modalities"].explode().dropna()]
     by_name = distinct(named, labels.modality)
-    combinations = pd.Series(
-        [tuple(by_name[name] for name in row) for row in patterns["modalities"]],
-        index=patterns.index,
-        dtype=object,
-    )
+    combinations = []
+    for names in patterns["modalities"]:
+        combinations.append(tuple(by_name[name] for name in names))
     return {
         "modalities": modalities.assign(name=modalities["name"].map(by_name)),
-        "patterns": patterns.assign(modalities=combinations),
+        "patterns": patterns.assign(
+            modalities=pd.Series(combinations, patterns.index, dtype=object)
+        ),
         "increments": _mapped(
             increments.assign(key=increments["modality"]), "modality", labels.modality
         ),

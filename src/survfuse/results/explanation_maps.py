@@ -126,17 +126,17 @@ def write_maps(
         if why := _why_left_out(explanation, name):
             record.blank[name] = why
             continue
-        shown = gallery and _has_images(explanation, name, record)
+        with_pictures = gallery and _has_images(explanation, name, record)
         prefix = prefixes[name]
         patients = _patients(explanation, name)
         for done, patient in enumerate(patients):
             step(f"maps of {name}", done, len(patients))
             home = place / homes[patient]
             drawn = _write_patient(explanation, patient, name, home, prefix, record)
-            if drawn and shown:
+            if drawn and with_pictures:
                 path = f"{home.name}/{prefix}tiles.png"
                 _write_extremes(explanation, patient, name, place, path, record)
-        if shown and any(row["modality"] == name for row in record.slides):
+        if with_pictures:
             _write_clusters(explanation, name, place, f"{prefix}{CLUSTERS}", record)
     return record
 
@@ -323,7 +323,9 @@ def _write_clusters(
     path: str,
     record: MapRecord,
 ) -> None:
-    """Write the tiles nearest to the centre of each cluster."""
+    """Write the tiles nearest to the centre of each cluster, where a slide has a map."""
+    if not any(row["modality"] == modality for row in record.slides):
+        return
     explained = explanation.explained
     try:
         wanted = cluster_examples(explained, modality)
