@@ -10,7 +10,8 @@ from small_explanations import measured_explanation, small_explanation
 from survfuse._errors import InputError
 from survfuse.explanations import Explanation
 from survfuse.explanations.explained import Explained
-from survfuse.explanations.figures import LOWERS, RAISES, UNSURE, grey_terms, signed
+from survfuse.explanations.figures import grey_terms
+from survfuse.figures.contribution_figures import LOWERS, RAISES, UNSURE, signed
 
 
 def drawn(

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from figures.drawn import new_axes
 from small_explanations import measured_explanation, small_explanation
 from survfuse._errors import InputError
-from survfuse.explanations.figures import UNSURE
+from survfuse.figures.contribution_figures import UNSURE
 
 
 def bars(ax: Axes) -> dict[str, float]:

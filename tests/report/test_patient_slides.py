@@ -95,8 +95,8 @@ def test_a_slide_without_places_costs_its_own_map_alone(
     patient = explanation.patients[0]
     slide = explanation.tiles(patient)["slide"].iloc[0]
 
-    def two_slides(self: Explanation, *names: str) -> pd.DataFrame:
-        frame = told(self, *names)
+    def two_slides(self: Explanation, *names: str, **how: Any) -> pd.DataFrame:
+        frame = told(self, *names, **how)
         frame.loc[frame.index[-1], "slide"] = "other"
         return frame
 

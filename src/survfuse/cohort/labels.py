@@ -23,7 +23,7 @@ class Labels:
 
     Attributes
     ----------
-    words : mapping of tuple of str to str
+    entries : mapping of tuple of str to str
         By ``(modality,)``, ``(modality, column)`` and ``(modality, column, value)``.
     """
 

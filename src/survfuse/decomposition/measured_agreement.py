@@ -182,19 +182,17 @@ class Agreement:
         counts = {}
         for name in ("patients", "half", "splits", "lost"):
             counts[name] = state.get(name)
+        if state.get("risk_difference") is not None:  # older bundles have none
+            counts["risk_difference"] = state["risk_difference"]
         sizes = stored_numbers(counts, "agreement")
         if min(sizes["patients"], sizes["half"], sizes["splits"]) < 1:
             raise InputError("agreement: expected one patient and split or more")
         selected = state.get("selected")
         if not isinstance(selected, Mapping):
             raise InputError("agreement: selected: expected a mapping of modalities")
-        difference = state.get("risk_difference")  # older bundles have none
-        if difference is not None:
-            difference = stored_numbers({"": difference}, "agreement: risk_difference")[
-                ""
-            ]
-            if difference < 0:
-                raise InputError("agreement: risk_difference: expected a number >= 0")
+        difference = sizes.get("risk_difference")
+        if difference is not None and difference < 0:
+            raise InputError("agreement: risk_difference: expected a number >= 0")
         shares = {}
         for name, genes in selected.items():
             shares[name] = stored_numbers(genes, f"agreement: selected: {name}")

@@ -20,6 +20,8 @@ MEASURE = (
     "not measured: train with --halves 4 (in Python: sf.with_agreement(model, cohort))"
 )
 
+NOT_MEASURED = "agreement not measured"
+
 WHAT = {
     "prediction": "log-risks",
     "term": "values of this term",

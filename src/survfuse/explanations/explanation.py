@@ -173,9 +173,10 @@ class Explanation:
         modality: str | None = None,
         *,
         term: str | None = None,
+        removal: bool = True,
     ) -> pd.DataFrame:
         """Risk and contribution of each tile of a patient; see `explanations.tile_tables`."""
-        return tiles(self.explained, patient, modality, term=term)
+        return tiles(self.explained, patient, modality, term=term, removal=removal)
 
     def slides(
         self,

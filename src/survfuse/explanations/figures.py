@@ -8,28 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from survfuse.decomposition.readings import CONSTANT
+from survfuse.explanations.agreement_tables import NOT_MEASURED
 from survfuse.explanations.explained import is_flat
-from survfuse.figures.contribution_figures import (
-    LOWERS,
-    RAISES,
-    UNSURE,
-    plot_contributions,
-    signed,
-)
+from survfuse.figures.contribution_figures import plot_contributions
 from survfuse.figures.plotting import axes_of
 
 if TYPE_CHECKING:
     from survfuse.explanations.explanation import Explanation
-
-__all__ = [
-    "LOWERS",
-    "RAISES",
-    "UNSURE",
-    "grey_terms",
-    "plot_terms",
-    "signed",
-    "terms_by_agreement",
-]
 
 
 def plot_terms(
@@ -79,7 +64,7 @@ def _warnings(explanation: Explanation, terms: Iterable[str]) -> list[str]:
     """What is to be doubted of these terms."""
     agreements = terms_by_agreement(explanation)
     if not agreements:
-        return ["agreement not measured"]
+        return [NOT_MEASURED]
     warnings, unknown = [], []
     for name in terms:
         if pd.isna(agreements.get(name, {}).get("agreement")):
@@ -110,3 +95,40 @@ def grey_terms(explanation: Explanation) -> set[str]:
         return set(explanation.terms.columns[1:])
     agreements = terms_by_agreement(explanation)
     return {name for name, row in agreements.items() if row["status"] == "grey"}
+
+
+def agreement_row(
+    explanation: Explanation,
+    level: str,
+    modality: str,
+) -> tuple[bool, dict[str, Any] | None]:
+    """Whether what a modality is made of is grey, and what was measured of that.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    level : str
+        As of `Explanation.agreement`, such as "tiles" or "genes".
+    modality : str
+        Empty for whole log-risks.
+
+    Returns
+    -------
+    grey : bool
+        Also where the modality's own term is.
+    row : dict or None
+        Of `Explanation.agreement`; None where nothing was measured.
+    """
+    frame = explanation.agreement
+    own = frame[(frame["level"] == level) & (frame["modality"] == modality)]
+    rows: Any = own.to_dict("records")
+    row = rows[0] if rows else None
+    grey = row is not None and row["status"] == "grey"
+    return grey or modality in grey_terms(explanation), row
+
+
+def grey_columns(explanation: Explanation) -> set[tuple[str, str]]:
+    """Modality and column of single columns whose contribution does not reproduce."""
+    frame = explanation.agreement
+    rows = frame[(frame["level"] == "column") & (frame["status"] == "grey")]
+    return set(zip(rows["modality"], rows["name"], strict=True))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError, listed
-from survfuse.explanations.figures import grey_terms
+from survfuse.explanations.agreement_tables import NOT_MEASURED
+from survfuse.explanations.figures import agreement_row, grey_columns
 from survfuse.figures.contribution_figures import plot_contributions
 from survfuse.figures.formatting import percent, plain
 from survfuse.figures.plotting import axes_of, records
@@ -54,15 +55,10 @@ def plot_variables(
     table = explanation.variables
     name = _only(table, modality, "a table")
     own = table[(table["modality"] == name) & (table["patient_id"] == patient)]
-    agreement = explanation.agreement
-    unread = agreement[
-        (agreement["level"] == "column")
-        & (agreement["modality"] == name)
-        & (agreement["status"] == "grey")
-    ]
+    unread = [column for of, column in grey_columns(explanation) if of == name]
     rows = own.assign(
         name=[_variable(row) for row in records(own)],
-        grey=own["column"].isin(unread["name"]),
+        grey=own["column"].isin(unread),
     )
     return _draw(explanation, rows, name, "columns", ax, f"Patient {patient}", most)
 
@@ -215,13 +211,11 @@ def _agreement_of(
     explanation: Explanation, modality: str, level: str
 ) -> tuple[bool, str]:
     """Whether what a modality is made of is grey, and what is said of that."""
-    frame = explanation.agreement
-    own = frame[(frame["level"] == level) & (frame["modality"] == modality)]
-    status = "" if own.empty else str(own["status"].iloc[0])
-    if modality in grey_terms(explanation) or status == "grey":
+    grey, row = agreement_row(explanation, level, modality)
+    if grey:
         return True, "grey: does not reproduce"
-    if own.empty:
-        return False, "agreement not measured"
-    if pd.isna(own["agreement"].iloc[0]):
+    if row is None:
+        return False, NOT_MEASURED
+    if pd.isna(row["agreement"]):
         return False, "not known whether it reproduces"
-    return False, f"agreement {own['agreement'].iloc[0]:.2f}"
+    return False, f"agreement {row['agreement']:.2f}"

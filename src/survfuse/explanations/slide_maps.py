@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,13 @@ from survfuse._types import IntArray
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import SlideImage
 from survfuse.decomposition.readings import term_of
-from survfuse.explanations.bag_terms import bag_name
-from survfuse.explanations.figures import grey_terms, terms_by_agreement
+from survfuse.explanations.agreement_tables import NOT_MEASURED
+from survfuse.explanations.bag_terms import BagTerm, bag_name
+from survfuse.explanations.figures import (
+    agreement_row,
+    grey_terms,
+    terms_by_agreement,
+)
 from survfuse.explanations.tile_gallery import images_of_bag
 from survfuse.explanations.tile_tables import tiles
 from survfuse.maps import Lattice, Score, SlideMap, TilePlaces
@@ -129,22 +133,20 @@ class _Scorer:
     @classmethod
     def of(cls, explanation: Explanation, patient: str, modality: str) -> _Scorer:
         """Compute every score of a patient's tiles."""
-        explained, map_agreement = (
-            explanation.explained,
-            _MapAgreement.of(explanation, modality),
-        )
-        own, scores, why, notes = None, [], "", []
+        explained = explanation.explained
+        own, scores, why = None, [], ""
+        notes: list[str] = []
         try:
-            own = tiles(explained, patient, modality)
+            own = tiles(explained, patient, modality, removal=False)
         except InputError as error:
             why = str(error)
         else:
-            scores += _own_scores(own, map_agreement)
-            notes += own.attrs["notes"]
+            scores += _own_scores(own, explanation)
+            notes += BagTerm.of(explained, modality).notes
         for term in explanation.terms.columns[1:]:
             if modality in term_of(term) and "*" in term:
-                pair = tiles(explained, patient, modality, term=term)
-                scores.append(_pair_score(term, pair, map_agreement))
+                pair = tiles(explained, patient, modality, term=term, removal=False)
+                scores.append(_pair_score(term, pair, explanation))
         blank = "" if scores else why
         return cls(tuple(scores), own, blank, tuple(dict.fromkeys(notes)))
 
@@ -171,47 +173,16 @@ class _Scorer:
         return self.own["cluster"].to_numpy(np.int64)[rows]
 
 
-@dataclass(frozen=True)
-class _MapAgreement:
-    """What was measured of the agreement of maps.
-
-    Attributes
-    ----------
-    grey : set of str
-        Terms that are grey.
-    rows : mapping of level to dict
-        Of the bag: "tiles" and "clusters".
-    terms : mapping of term to dict
-    """
-
-    grey: set[str]
-    rows: Mapping[str, Mapping[str, Any]]
-    terms: Mapping[str, Mapping[str, Any]]
-
-    @classmethod
-    def of(cls, explanation: Explanation, modality: str) -> _MapAgreement:
-        """Take what concerns a bag."""
-        frame = explanation.agreement
-        of_bag: Any = frame[frame["modality"] == modality].to_dict("records")
-        rows = {row["level"]: row for row in of_bag}
-        return cls(grey_terms(explanation), rows, terms_by_agreement(explanation))
-
-    def of_map(self, level: str, term: str) -> dict[str, Any]:
-        """Whether a map of a term is grey, and what is said of it."""
-        row = self.rows.get(level) or {}
-        grey = term in self.grey or row.get("status") == "grey"
-        return {"grey": grey, "says": row.get("says") or "agreement not measured"}
-
-    def of_term(self, term: str) -> dict[str, Any]:
-        """Whether a term is grey, and what is said of it."""
-        says = (self.terms.get(term) or {}).get("says") or "agreement not measured"
-        return {"grey": term in self.grey, "says": says}
+def _of_map(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:
+    """Whether a map of a bag is grey, and what is said of it."""
+    grey, row = agreement_row(explanation, level, modality)
+    return {"grey": grey, "says": (row or {}).get("says") or NOT_MEASURED}
 
 
-def _own_scores(frame: pd.DataFrame, map_agreement: _MapAgreement) -> list[Score]:
+def _own_scores(frame: pd.DataFrame, explanation: Explanation) -> list[Score]:
     """Scores of the bag's main effect."""
-    term = str(frame.attrs["term"])
-    of_map = map_agreement.of_map("tiles", term)
+    modality = str(frame.attrs["modality"])
+    of_map = _of_map(explanation, "tiles", modality)
     risk = frame["tile_risk"].to_numpy(np.float64)
     share = frame["share"].to_numpy(np.float64)
     added = frame["contribution"].to_numpy(np.float64)
@@ -232,7 +203,7 @@ def _own_scores(frame: pd.DataFrame, map_agreement: _MapAgreement) -> list[Score
     if len(frame) and not frame["cluster"].isna().any():
         number = frame["cluster"].to_numpy(np.float64)
         mean = frame.groupby("cluster")["tile_risk"].transform("mean").to_numpy()
-        of_clusters = map_agreement.of_map("clusters", term)
+        of_clusters = _of_map(explanation, "clusters", modality)
         scores += [
             Score("cluster", "Clusters of tiles", "cluster", "categories", number, 1.0),
             Score(
@@ -243,10 +214,11 @@ def _own_scores(frame: pd.DataFrame, map_agreement: _MapAgreement) -> list[Score
     return scores
 
 
-def _pair_score(term: str, frame: pd.DataFrame, map_agreement: _MapAgreement) -> Score:
+def _pair_score(term: str, frame: pd.DataFrame, explanation: Explanation) -> Score:
     """Contribution of tiles to an interaction."""
     values = frame["contribution"].to_numpy(np.float64)
     title = f"Contribution to {term.replace('*', ' × ')}"
+    measured = terms_by_agreement(explanation).get(term) or {}
     return Score(
         term,
         title,
@@ -254,7 +226,8 @@ def _pair_score(term: str, frame: pd.DataFrame, map_agreement: _MapAgreement) ->
         "diverging",
         values,
         limit_of(values),
-        **map_agreement.of_term(term),
+        grey=term in grey_terms(explanation),
+        says=measured.get("says") or NOT_MEASURED,
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from survfuse.explanations.figures import grey_terms, signed, terms_by_agreement
+from survfuse.explanations.figures import grey_terms, terms_by_agreement
+from survfuse.figures.contribution_figures import signed
 
 if TYPE_CHECKING:
     from survfuse.explanations.explanation import Explanation

@@ -19,6 +19,7 @@ from survfuse.explanations.bag_terms import TILES_AT_ONCE, bag_name
 from survfuse.explanations.cluster_contributions import NO_CLUSTERS
 from survfuse.explanations.explained import Explained
 from survfuse.explanations.tile_tables import TileIndex, tiles
+from survfuse.maps import TilePlaces
 from survfuse.maps.overlay import check_corners
 from survfuse.readers.bag_files import Slide
 from survfuse.survival.argument_checks import as_whole
@@ -26,7 +27,6 @@ from survfuse.survival.argument_checks import as_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from survfuse.slides.reading import SlideReader
 
 EXAMPLES = 6
 MOST_PATIENTS = 100
@@ -95,7 +95,7 @@ def extreme_tiles(
         contribution`; no tile is in both groups.
     """
     count = as_whole(count, "count", 0)
-    frame = tiles(explained, patient, modality, term=term)
+    frame = tiles(explained, patient, modality, term=term, removal=False)
     frame.insert(0, "patient_id", patient)
     ordered = frame.sort_values("tile_risk", ascending=False, kind="stable")
     most = min(count, len(ordered) // 2)
@@ -367,33 +367,21 @@ def _read(
 
     pictures = []
     with open_slide(image.path) as reader:
-        scale, footprint = _level0(image, slide, reader)
-        check_corners(slide.slide_id, corners * scale, footprint, reader)
-        number = level_for(reader, 1.0, max(footprint / side, 1.0))
+        mpp = image.mpp or reader.mpp
+        all_of_it = TilePlaces.of(slide, corners, mpp)
+        if np.isnan(all_of_it.side):
+            raise InputError(
+                f"slide {slide.slide_id!r}: the size of its tiles is not known in px of the slide, "
+                "so their pixels cannot be shown; give µm per px in the column `mpp` of the slide "
+                "table, or feature files that tell the size of a tile",
+            )
+        check_corners(slide.slide_id, all_of_it.corners, all_of_it.side, reader)
+        number = level_for(reader, 1.0, max(all_of_it.side / side, 1.0))
         down = reader.levels[number].downsample
-        read_px = max(1, round(footprint / down))
-        for x, y in rows[["x", "y"]].to_numpy(np.float64) * (scale / down):
+        read_px = max(1, round(all_of_it.side / down))
+        wanted = TilePlaces.of(slide, rows[["x", "y"]].to_numpy(np.float64), mpp)
+        for x, y in wanted.corners / down:
             pixels = reader.region(number, round(x), round(y), read_px, read_px)
             small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
             pictures.append(cv2.imencode(".png", small[..., ::-1])[1].tobytes())
     return pictures
-
-
-def _level0(
-    image: SlideImage,
-    slide: Slide,
-    reader: SlideReader,
-) -> tuple[float, float]:
-    """Level-0 px of a unit of the coordinates, and of the side of a tile."""
-    mpp = image.mpp or reader.mpp
-    footprint = slide.patch_size_level0
-    if footprint is None and slide.tile_um is not None and mpp is not None:
-        footprint = slide.tile_um / mpp
-    in_um = slide.coord_unit == "um"
-    if footprint is None or (in_um and mpp is None):
-        raise InputError(
-            f"slide {slide.slide_id!r}: the size of its tiles is not known in px of the slide, so "
-            "their pixels cannot be shown; give µm per px in the column `mpp` of the slide table, "
-            "or feature files that tell the size of a tile",
-        )
-    return (1 / float(mpp) if in_um and mpp is not None else 1.0), float(footprint)

@@ -27,6 +27,7 @@ def tiles(
     modality: str | None = None,
     *,
     term: str | None = None,
+    removal: bool = True,
 ) -> pd.DataFrame:
     """Risk and contribution of each tile of a patient.
 
@@ -39,6 +40,8 @@ def tiles(
     term : str, optional
         An interaction such as ``slides*clinical``, with the partners at the patient's own values;
         the bag's main effect where not given.
+    removal : bool
+        Whether to compute `removal` also where that takes an evaluation of the term a tile.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def tiles(
         When the patient, bag or term is not known, or the model leaves the term out.
     """
     bag = BagTerm.of(explained, modality, term)
-    return tile_frame(bag, patient, bag.sums(patient))
+    return tile_frame(bag, patient, bag.sums(patient, removal=removal))
 
 
 def tile_sums(

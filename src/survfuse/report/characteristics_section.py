@@ -9,9 +9,9 @@ from typing import Any
 
 from survfuse._errors import InputError, listed
 from survfuse.cohort.labels import Labels
+from survfuse.evaluation.characteristics import GROUPS
 from survfuse.figures.formatting import MISSING, count, known, number, percent
 
-GROUPS = ("all", "event", "no event")
 SUMMARIES = {"mean": "mean (SD)", "median": "median [quartiles]"}
 NOT_KNOWN = "not known"
 NEGATIVE = {"0", "no", "none", "never", "negative", "absent", "false", "−", "-"}

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from survfuse._errors import SurvfuseError
 from survfuse._storage import write_text
 from survfuse.explanations import Explanation
-from survfuse.explanations.figures import grey_terms, signed, terms_by_agreement
+from survfuse.explanations.figures import grey_terms, terms_by_agreement
+from survfuse.figures.contribution_figures import signed
 from survfuse.report.wording import environment
 from survfuse.results.explanation_folder import PAGE
 from survfuse.results.run_tables import plain_records

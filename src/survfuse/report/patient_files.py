@@ -10,7 +10,7 @@ from survfuse._errors import SurvfuseError
 from survfuse._storage import write_text
 from survfuse.explanations import Explanation
 from survfuse.explanations.explained import is_flat
-from survfuse.explanations.figures import signed
+from survfuse.figures.contribution_figures import signed
 from survfuse.figures.formatting import duration
 from survfuse.maps import file_stems
 from survfuse.report.patient_outlook import GROUPS, page_horizon

@@ -12,7 +12,7 @@ from survfuse._errors import SurvfuseError
 from survfuse.cohort.labels import Labels
 from survfuse.explanations import Explanation
 from survfuse.explanations.column_contributions import NOT_ATTRIBUTED, PRESENCE
-from survfuse.explanations.figures import grey_terms
+from survfuse.explanations.figures import grey_columns, grey_terms
 from survfuse.explanations.gene_sets import set_contributions
 from survfuse.explanations.gene_weights import DOMINATES, matrices
 from survfuse.report.patient_terms import agreement_of
@@ -55,7 +55,7 @@ def columns_of(explanation: Explanation, patient: str) -> dict[str, Any]:
 def _columns(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
     """Columns of all tables, in their order."""
     labels, ratios = explanation.explained.labels, _ratios(explanation)[0]
-    grey, grey_ones = _grey_columns(explanation), grey_terms(explanation)
+    grey, grey_ones = grey_columns(explanation), grey_terms(explanation)
     table = explanation.variables
     own = table[table["patient_id"] == patient]
     rows = []
@@ -99,7 +99,7 @@ def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
         `rest` (sum of those not shown), `dominant` (a gene that is more than half of all, or
         empty), `sets` (`set`, `contribution`), `grey` and `says`.
     """
-    explained, found = explanation.explained, []
+    explained, genes_by_modality = explanation.explained, []
     row = explained.row(patient)
     present = [name for name in matrices(explained) if explained.present(name)[row]]
     table = explanation.genes_of(patient) if present else pd.DataFrame()
@@ -110,7 +110,7 @@ def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
         total = float(sizes.sum())
         top = genes.head(MOST_GENES)
         dominates = total > 0 and sizes.iloc[0] > DOMINATES * total
-        found.append(
+        genes_by_modality.append(
             {
                 "name": explained.labels.modality(name),
                 "genes": top.to_dict("records"),
@@ -122,7 +122,7 @@ def genes_of(explanation: Explanation, patient: str) -> list[dict[str, Any]]:
                 **agreement_of(explanation, "genes", name),
             },
         )
-    return found
+    return genes_by_modality
 
 
 def _sets(explanation: Explanation, modality: str, row: int) -> list[dict[str, Any]]:
@@ -137,13 +137,6 @@ def _sets(explanation: Explanation, modality: str, row: int) -> list[dict[str, A
     ]
 
 
-def _grey_columns(explanation: Explanation) -> set[tuple[str, str]]:
-    """Columns whose contribution does not reproduce."""
-    frame = explanation.agreement
-    rows = frame[(frame["level"] == "column") & (frame["status"] == "grey")]
-    return set(zip(rows["modality"], rows["name"], strict=True))
-
-
 def _ratios(explanation: Explanation) -> tuple[Mapping[tuple[str, str, str], str], str]:
     """Hazard ratio of each column, of each level of categories, in words; computed once."""
     computed = explanation.explained.computed
@@ -154,8 +147,8 @@ def _ratios(explanation: Explanation) -> tuple[Mapping[tuple[str, str, str], str
             computed["ratios in words"] = {}, str(error)
         else:
             computed["ratios in words"] = _texts_of(frame), ""
-    found: tuple[Mapping[tuple[str, str, str], str], str] = computed["ratios in words"]
-    return found
+    ratios: tuple[Mapping[tuple[str, str, str], str], str] = computed["ratios in words"]
+    return ratios
 
 
 def _texts_of(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:

@@ -13,10 +13,11 @@ from survfuse._types import FloatArray
 from survfuse.evaluation.default_horizons import main_horizon
 from survfuse.explanations import Explanation
 from survfuse.explanations.explained import FLAT, Explained, is_flat
+from survfuse.results.prognosis import GROUP_NAMES
 from survfuse.survival.argument_checks import as_numbers
 from survfuse.survival.curves import StepFunction, SurvivalCurves
 
-GROUPS = ("low", "intermediate", "high")
+GROUPS = tuple(name.removesuffix(" risk") for name in GROUP_NAMES)
 CENTRAL = 0.8
 """Share of such patients whose event lies inside the interval of times."""
 MEAN_CURVE = (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from survfuse.explanations import Explanation
-from survfuse.explanations.figures import signed
+from survfuse.figures.contribution_figures import signed
 from survfuse.figures.formatting import duration, label, percent
 from survfuse.report.patient_data import inputs_of
 from survfuse.report.patient_figures import bar, icons, survival_figure
@@ -66,7 +67,7 @@ def patient_page(
     page = environment(autoescape=True)
     page.filters |= {
         "signed": signed,
-        "points": _points,
+        "points": partial(signed, digits=1),
         "small": _small,
         "capital": _capital,
         "breakable": _breakable,
@@ -91,16 +92,6 @@ def patient_page(
     )
 
 
-def _points(value: float) -> str:
-    """Percentage points with their sign.
-
-    >>> _points(12.34), _points(-0.04)
-    ('+12.3', '0.0')
-    """
-    text = f"{value:+.1f}".replace("-", "−")
-    return text[1:] if text[1:] == "0.0" else text
-
-
 def _small(value: float) -> str:
     """Contribution of one gene of many: as many decimals as two digits need.
 
@@ -109,7 +100,7 @@ def _small(value: float) -> str:
     """
     if abs(value) >= 0.1 or value == 0:
         return signed(value)
-    return f"{value:+.{1 - math.floor(math.log10(abs(value)))}f}".replace("-", "−")
+    return signed(value, 1 - math.floor(math.log10(abs(value))))
 
 
 def _capital(text: str) -> str:

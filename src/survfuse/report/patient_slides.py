@@ -61,7 +61,7 @@ def slides_of(
             )
             continue
         try:
-            frame = explanation.tiles(patient, name)
+            frame = explanation.tiles(patient, name, removal=False)
         except SurvfuseError as error:
             reason = reasons_left_out(explanation).get(name)
             why = f"not used: {reason}" if reason else str(error)

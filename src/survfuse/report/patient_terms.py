@@ -9,7 +9,12 @@ import pandas as pd
 from survfuse._errors import SurvfuseError
 from survfuse.decomposition.readings import CONSTANT
 from survfuse.explanations import Explanation
-from survfuse.explanations.figures import grey_terms, terms_by_agreement
+from survfuse.explanations.agreement_tables import sentence
+from survfuse.explanations.figures import (
+    agreement_row,
+    grey_terms,
+    terms_by_agreement,
+)
 
 MOST_TERMS = 8
 """Rows of terms; main effects are always shown."""
@@ -114,31 +119,26 @@ def points_of(
 
 def _not_measured(explanation: Explanation) -> str:
     if len(explanation.agreement):
-        return "too few half models use it, so that nothing could be compared"
+        return sentence(None, "")
     return "agreement was not measured"
 
 
 def agreement_of(explanation: Explanation, level: str, modality: str) -> dict[str, Any]:
     """Whether what is said of a modality's "tiles" or "genes" reproduces, and the sentence."""
-    grey, frame = modality in grey_terms(explanation), explanation.agreement
-    rows = frame[(frame["level"] == level) & (frame["modality"] == modality)]
-    if rows.empty:
-        return {"grey": grey, "says": "agreement was not measured"}
-    row = rows.iloc[0]
-    return {"grey": bool(grey or row["status"] == "grey"), "says": str(row["says"])}
+    grey, row = agreement_row(explanation, level, modality)
+    says = "agreement was not measured" if row is None else str(row["says"])
+    return {"grey": grey, "says": says}
 
 
 def _of_prediction(explanation: Explanation) -> dict[str, Any]:
     """Agreement of log-risks as a whole."""
-    frame = explanation.agreement
-    rows = frame[frame["level"] == "prediction"]
-    if rows.empty:
+    grey, row = agreement_row(explanation, "prediction", "")
+    if row is None:
         return {"agreement": None, "says": "", "grey": False}
-    row = rows.iloc[0]
     return {
         "agreement": None if pd.isna(row["agreement"]) else float(row["agreement"]),
         "says": str(row["says"]),
-        "grey": row["status"] == "grey",
+        "grey": grey,
     }
 
 

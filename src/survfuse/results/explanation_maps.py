@@ -312,8 +312,8 @@ def _readable(
     pictures, errors = available_pictures(cohort, examples)
     record.notes += [f"not in a gallery: {error}" for error in errors.values()]
     there = [picture is not None for picture in pictures]
-    shown = examples[there].reset_index(drop=True)
-    return shown, [picture for picture in pictures if picture is not None]
+    readable = examples[there].reset_index(drop=True)
+    return readable, [picture for picture in pictures if picture is not None]
 
 
 def _write_clusters(

@@ -17,10 +17,7 @@ from survfuse.maps.pixels import float32_bytes
 from survfuse.viewer import security
 from survfuse.viewer.open_slides import OpenSlides
 from survfuse.viewer.shown_slide import shown_slide, version_of
-from survfuse.viewer.slide_view import (
-    THUMBNAIL_PX,
-    number_bytes,
-)
+from survfuse.viewer.slide_view import THUMBNAIL_PX, check_tile, number_bytes
 from survfuse.viewer.study import Study
 
 STATIC = files("survfuse.viewer") / "static"
@@ -98,7 +95,7 @@ class _Handlers:
     def neighbours(self, patient: Id, modality: Id, slide: Id, tile: int) -> Response:
         """Tiles that look like one."""
         one = self._needed_map(patient, modality, slide)
-        _check_tile(one, tile)
+        check_tile(one, tile)
         key = modality, slide
         return JSONResponse(self.study.neighbours(patient, key, tile))
 
@@ -126,7 +123,7 @@ class _Handlers:
         """A tile of the map, JPEG."""
         path = self._image(patient, modality, slide)
         one = self._needed_map(patient, modality, slide)
-        _check_tile(one, tile)
+        check_tile(one, tile)
         x, y = one.places.corners[tile].tolist()
         with self.slides.reading(path) as zoom:
             check_within(one, zoom.reader)
@@ -153,11 +150,6 @@ class _Handlers:
         return own.image
 
 
-def _check_tile(one: SlideMap, tile: int) -> None:
-    if not 0 <= tile < one.tiles:
-        raise InputError(f"expected a tile 0 to {one.tiles - 1}, got {tile}")
-
-
 def _page(name: str) -> Any:
     """Handler that answers with a page of ours."""
     content = (STATIC / name).read_text(encoding="utf-8")
@@ -170,7 +162,6 @@ def _page(name: str) -> Any:
 
 def _said(_request: Request, error: Exception) -> Response:
     """Say what is wrong: 404 for what is not there, 500 for a slide that cannot be read."""
-    status = 404 if isinstance(error, InputError) else 500
-    if isinstance(error, SlideError):
-        status = 500
+    is_absent = isinstance(error, InputError) and not isinstance(error, SlideError)
+    status = 404 if is_absent else 500
     return PlainTextResponse(str(error), status_code=status)

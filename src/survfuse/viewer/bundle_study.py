@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +30,7 @@ from survfuse.viewer.patient_table import (
     patients_of,
     risk_groups,
 )
+from survfuse.viewer.recent import Recent
 from survfuse.viewer.study import EVERY_SLIDE, Maps, SlideKey, Study, described_terms
 
 MOST_CACHED = 8
@@ -67,8 +67,8 @@ class BundleStudy(Study):
     ) -> None:
         self.model, self._reference = model, reference
         self._lock = threading.RLock()  # explanations are computed by one thread
-        self._single: OrderedDict[str, Explanation] = OrderedDict()
-        self._maps: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._single: Recent[str, Explanation] = Recent(MOST_CACHED)
+        self._maps: Recent[tuple[str, str], Maps] = Recent(MOST_CACHED)
         self._whole, self.why = _explained(model, cohort, reference)
         prediction = (
             model.predict(cohort) if self._whole is None else self._whole.prediction
@@ -101,15 +101,12 @@ class BundleStudy(Study):
         if self._whole is not None:
             return self._whole
         with self._lock:
-            if patient not in self._single:
-                self._single[patient] = explain(
-                    self.model,
-                    self.cohort,
-                    [patient],
-                    reference=self._reference,
-                )
-            explanation: Explanation = _latest(self._single, patient)
-            return explanation
+            return self._single.get(
+                patient,
+                lambda: explain(
+                    self.model, self.cohort, [patient], reference=self._reference
+                ),
+            )
 
     def notes(self, patient: str) -> list[str]:
         """Notes of the prediction on a patient; see `Study.notes`."""
@@ -123,9 +120,9 @@ class BundleStudy(Study):
             except (InputError, ConfigError) as error:
                 return {"rows": [], "why": str(error)}
             own = explanation.terms.loc[patient].to_dict()
-            grey, judged = grey_terms(explanation), terms_by_agreement(explanation)
+            grey, measured = grey_terms(explanation), terms_by_agreement(explanation)
             excluded = explanation.excluded
-        says = {name: row["says"] for name, row in judged.items() if row.get("says")}
+        says = {name: row["says"] for name, row in measured.items() if row.get("says")}
         left_out = []
         for term, reason in zip(excluded["term"], excluded["reason"], strict=True):
             left_out.append(
@@ -136,18 +133,19 @@ class BundleStudy(Study):
 
     def maps(self, patient: str, modality: str) -> Maps:
         """Maps of the slides of a patient; see `Study.maps`."""
-        key = patient, modality
         with self._lock:
-            if key not in self._maps:
-                failed: dict[str, str] = {}
-                try:
-                    explanation = self.explanation(patient)
-                    maps = explanation.slide_maps(patient, modality, failed=failed)
-                except (InputError, ConfigError) as error:
-                    maps, failed = {}, {EVERY_SLIDE: str(error)}
-                self._maps[key] = maps, failed
-            maps_and_reasons: Maps = _latest(self._maps, key)
-            return maps_and_reasons
+            return self._maps.get(
+                (patient, modality), lambda: self._computed_maps(patient, modality)
+            )
+
+    def _computed_maps(self, patient: str, modality: str) -> Maps:
+        failed: dict[str, str] = {}
+        try:
+            explanation = self.explanation(patient)
+            maps = explanation.slide_maps(patient, modality, failed=failed)
+        except (InputError, ConfigError) as error:
+            return {}, {EVERY_SLIDE: str(error)}
+        return maps, failed
 
     def neighbours(self, patient: str, key: SlideKey, tile: int) -> dict[str, Any]:
         """Tiles of the patient nearest to one among those of its cluster; see `Study`."""
@@ -161,14 +159,6 @@ class BundleStudy(Study):
         record = {"bundle": {"sha256": sha256_file(self.source / "bundle.json")}}
         with self._lock:
             return patient_page(self.explanation(patient), patient, record=record)
-
-
-def _latest(cached: OrderedDict[Any, Any], key: Any) -> Any:
-    """What is kept under a key, now the latest; the oldest are dropped."""
-    cached.move_to_end(key)
-    while len(cached) > MOST_CACHED:
-        cached.popitem(last=False)
-    return cached[key]
 
 
 def _explained(
@@ -234,11 +224,11 @@ def _table(
 
 def _drift(report: DriftReport) -> Column:
     """Modalities in which patients are outside; not known of those whose data were trained on."""
-    judged = np.zeros(len(report.patients), bool)
+    compared = np.zeros(len(report.patients), bool)
     for share in report.share.values():
-        judged |= np.isfinite(share)
+        compared |= np.isfinite(share)
     marks: list[Any] = []
-    for mark, known in zip(report.marks, judged, strict=True):
+    for mark, known in zip(report.marks, compared, strict=True):
         marks.append(mark or "inside" if known else None)
     says = (
         "modalities in which the patient is outside the range of training patients; empty where "

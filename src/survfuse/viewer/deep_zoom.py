@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from survfuse._errors import InputError
 from survfuse.slides import _opencv as cv2
 from survfuse.slides.reading import Pixels, SlideReader, level_for
+from survfuse.viewer.recent import Recent
 
 TILE_PX = 512
 """Side of a tile of the pyramid; those at the right and lower edge are smaller."""
@@ -75,7 +75,7 @@ class DeepZoom:
         self.reader = reader
         left, top, width, height = reader.bounds
         self.picture = Picture(width, height, left, top)
-        self._kept: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
+        self._combined: Recent[tuple[int, int, int], Pixels] = Recent(MOST_CACHED)
 
     def jpeg(self, level: int, column: int, row: int) -> bytes:
         """A tile as JPEG.
@@ -98,9 +98,6 @@ class DeepZoom:
     def pixels(self, level: int, column: int, row: int) -> Pixels:
         """A tile that is there, (height, width, 3) RGB."""
         key = level, column, row
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
         scale = 2 ** (self.picture.levels - 1 - level)
         side = self.picture.tile * scale
         x, y = column * side, row * side
@@ -110,9 +107,7 @@ class DeepZoom:
         number = level_for(self.reader, 1.0, scale)
         down = self.reader.levels[number].downsample
         if width * height / down**2 > MOST_READ:
-            image = self._from_four(key, size)
-            self._keep(key, image)
-            return image
+            return self._combined.get(key, lambda: self._from_four(key, size))
         return self._region(number, (x, y, width, height), size)
 
     def thumbnail(self, x: float, y: float, side: float, px: int) -> bytes:
@@ -154,11 +149,6 @@ class DeepZoom:
                 parts.append(self.pixels(level + 1, child, below))
             lines.append(np.concatenate(parts, axis=1))
         return _resized(np.concatenate(lines), size)
-
-    def _keep(self, key: tuple[int, int, int], image: Pixels) -> None:
-        self._kept[key] = image
-        while len(self._kept) > MOST_CACHED:
-            self._kept.popitem(last=False)
 
 
 def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:

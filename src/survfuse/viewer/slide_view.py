@@ -116,6 +116,19 @@ def listed_by(one: SlideMap) -> Score | None:
     return one.scores.get(CONTRIBUTION) or next(iter(one.scores.values()), None)
 
 
+def check_tile(one: SlideMap, tile: int) -> None:
+    """Refuse a number that no tile of the slide has.
+
+    Raises
+    ------
+    InputError
+    """
+    if not 0 <= tile < one.tiles:
+        raise InputError(
+            f"slide {one.slide_id!r}: expected a tile 0 to {one.tiles - 1}, got {tile}",
+        )
+
+
 def tile_record(one: SlideMap, tile: int) -> dict[str, Any]:
     """One tile, as :func:`listed_tiles` gives it.
 
@@ -124,10 +137,7 @@ def tile_record(one: SlideMap, tile: int) -> dict[str, Any]:
     InputError
         For a number that no tile of the slide has.
     """
-    if not 0 <= tile < one.tiles:
-        raise InputError(
-            f"slide {one.slide_id!r}: expected a tile 0 to {one.tiles - 1}, got {tile}",
-        )
+    check_tile(one, tile)
     x, y = one.places.corners[tile].tolist()
     record: dict[str, Any] = {
         "tile": tile,

@@ -15,6 +15,7 @@ from survfuse.cohort.labels import Labels
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.slide_images import AvailableImages
 from survfuse.decomposition.readings import CONSTANT
+from survfuse.explanations.agreement_tables import NOT_MEASURED
 from survfuse.explanations.tile_gallery import images_of_bag
 from survfuse.maps import SlideMap
 from survfuse.viewer.patient_table import PATIENT, PatientTable
@@ -241,7 +242,7 @@ def described_terms(
                 "name": labels.term(str(name)),
                 "value": float(value),
                 "grey": name in grey,
-                "says": says.get(str(name), "agreement not measured"),
+                "says": says.get(str(name), NOT_MEASURED),
             },
         )
     total = float(sum(values.values()))
