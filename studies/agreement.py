@@ -95,18 +95,24 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(description: str) -> tuple[argparse.Namespace, dict[str, Path]]:
+    """Arguments of the command, and the real cohorts by name."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="*", default=[])
     parser.add_argument("--cohort", nargs="*", default=[], metavar="NAME=FILE")
     parser.add_argument("--replicates", type=int, default=4)
     parser.add_argument("--halves", type=int, default=4)
     given = parser.parse_args()
-    real = {
-        name: Path(path)
-        for name, _, path in (one.partition("=") for one in given.cohort)
-    }
+    real = {}
+    for one in given.cohort:
+        name, _, path = one.partition("=")
+        real[name] = Path(path)
+    return given, real
+
+
+def main() -> None:
+    given, real = arguments(__doc__.splitlines()[0])
     rows: list[dict[str, object]] = []
     for name, number, cohort in cohorts(given.sizes, real, given.replicates):
         rows += study(name, number, cohort, given.halves)

@@ -2,7 +2,8 @@
 
 A cohort is split into two disjoint cohorts and others who are held out, as `studies/agreement.py`
 does. From the model of one cohort and its own halves comes the range of each held-out patient;
-counted is how many risks of the other cohort's model lie inside.
+counted is how many risks of the other cohort's model lie inside, and of how many models a range is
+given at all.
 
     python studies/risk_range.py --out ranges --sizes 100 300 1000
     python studies/risk_range.py --out ranges --cohort luad=a/cohort.yaml
@@ -10,14 +11,13 @@ counted is how many risks of the other cohort's model lie inside.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from agreement import CONFIG, cohorts
+from agreement import CONFIG, arguments, cohorts
 
+from survfuse._errors import NotComputableError
 from survfuse._storage import write_text
 from survfuse.cohort import Cohort
 from survfuse.explanations.agreement import measure_agreement
@@ -42,41 +42,37 @@ def study(
             cohort, CONFIG, patients, halves=halves, seed=number
         )
         fitted = replace(own.fitted, agreement=measured)
-        ranges = risk_range(replace(own, fitted=fitted), horizon)
+        row: dict[str, object] = {
+            "cohort": name,
+            "replicate": number,
+            "patients": len(patients),
+            "held_out": len(both.held),
+        }
+        try:
+            ranges = risk_range(replace(own, fitted=fitted), horizon)
+        except (
+            NotComputableError
+        ) as error:  # other cohorts would order patients otherwise
+            rows.append({**row, "given": 0, "why": str(error)})
+            continue
         risks = 1 - other.prediction.survival([horizon])[:, 0]
         inside = (ranges["low"] <= risks) & (risks <= ranges["high"])
-        rows.append(
-            {
-                "cohort": name,
-                "replicate": number,
-                "patients": len(patients),
-                "held_out": len(risks),
-                "inside": float(inside.mean()),
-                "width": float((ranges["high"] - ranges["low"]).mean()),
-            }
-        )
+        row |= {"given": 1, "inside": float(inside.mean())}
+        rows.append({**row, "width": float((ranges["high"] - ranges["low"]).mean())})
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[])
-    parser.add_argument("--cohort", nargs="*", default=[], metavar="NAME=FILE")
-    parser.add_argument("--replicates", type=int, default=4)
-    parser.add_argument("--halves", type=int, default=4)
-    given = parser.parse_args()
-    real = {}
-    for one in given.cohort:
-        name, _, path = one.partition("=")
-        real[name] = Path(path)
+    given, real = arguments(__doc__.splitlines()[0])
     rows: list[dict[str, object]] = []
     for name, number, cohort in cohorts(given.sizes, real, given.replicates):
         rows += study(name, number, cohort, given.halves)
         write_text(given.out / "ranges.csv", pd.DataFrame(rows).to_csv(index=False))
         print(f"{name}, replicate {number}: done", flush=True)
     means = pd.DataFrame(rows).groupby("cohort", sort=False)
-    print(means[["patients", "inside", "width"]].mean().round(3).to_string())
+    columns = ["patients", "given", "inside", "width"]
+    print(means[columns].mean().round(3).to_string())
+    print(means["inside"].agg(["min", "max"]).round(3).to_string())
 
 
 if __name__ == "__main__":
