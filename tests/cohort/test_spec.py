@@ -65,7 +65,8 @@ def test_a_modality_is_what_its_keys_say(tmp_path: Path) -> None:
     assert isinstance(modalities["protein"], ExpressionSpec)
     stains = modalities["stains"]
     assert isinstance(stains, SlidesSpec)
-    assert stains.table == Path("stains.csv")
+    assert stains.table is not None
+    assert stains.table.file == Path("stains.csv")
 
 
 @pytest.mark.parametrize(

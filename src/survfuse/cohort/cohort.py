@@ -41,6 +41,7 @@ from survfuse.cohort.spec import (
     TableSpec,
     load_spec,
 )
+from survfuse.cohort.table_file import TableFile
 from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
 from survfuse.readers.cell_text import only_difference, spellings, whole_cells
 from survfuse.readers.matrices import MISSING
@@ -438,7 +439,7 @@ def _report_ungrouped(
 def _names(
     spec: CohortSpec,
     given: FoldsSpec | GroupSpec,
-    table: Path,
+    table: TableFile,
     where: str,
     sources: Sources,
 ) -> pd.Series[str] | None:

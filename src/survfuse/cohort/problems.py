@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -83,7 +83,7 @@ class Problems:
     def at(
         self,
         where: str,
-        file: Path | str = "",
+        file: os.PathLike[str] | str = "",
         column: str = "",
     ) -> Place:
         """Where a problem is: a section of the cohort file, and perhaps its file and column."""
@@ -110,7 +110,7 @@ class Problems:
         """All problems, errors first, otherwise in the order in which they were added."""
         return tuple(sorted(self._all, key=lambda problem: problem.severity != "error"))
 
-    def raise_errors(self, cohort_file: Path | str) -> None:
+    def raise_errors(self, cohort_file: os.PathLike[str] | str) -> None:
         """Raise one error that lists all errors.
 
         Raises

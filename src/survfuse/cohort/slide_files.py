@@ -13,6 +13,7 @@ from survfuse.cohort.members import without
 from survfuse.cohort.problems import Place, Severity
 from survfuse.cohort.sources import Sources, check_ids, has_column
 from survfuse.cohort.spec import SlidesSpec
+from survfuse.cohort.table_file import TableFile
 from survfuse.readers.cell_text import composed, only_difference
 from survfuse.readers.features import FeatureFiles, list_features
 from survfuse.readers.slide_names import match_names, slide_stem
@@ -199,7 +200,7 @@ def _longer(
 def slide_table(
     name: str,
     spec: SlidesSpec,
-    file: Path,
+    file: TableFile,
     sources: Sources,
 ) -> pd.DataFrame | None:
     """Rows of a slide table, one a slide; None (problems noted) when it cannot be read.

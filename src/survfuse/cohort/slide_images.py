@@ -16,6 +16,7 @@ from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, SlidesSpec, load_spec
+from survfuse.cohort.table_file import TableFile
 from survfuse.readers.cell_text import composed
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.slide_names import SLIDE_SUFFIXES, name_stems, slide_stem
@@ -219,7 +220,7 @@ class _Search:
 
     name: str
     spec: SlidesSpec
-    table: Path
+    table: TableFile
     sources: Sources
     reasons: dict[str, str] = field(default_factory=dict)
     mpp: dict[str, float] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.cohort.problems import Place, Problems
+from survfuse.cohort.table_file import TableFile
 from survfuse.readers.cell_text import only_difference, refuse_strange
 from survfuse.readers.table_files import read_table
 
@@ -28,14 +29,14 @@ class PatientTable:
         Stripped, indexed by patient id.
     several : DataFrame of str, (rows, columns)
         All rows of patients that have several which differ (one per slide or sample).
-    file : Path
+    file : TableFile
     id_column : str
     problems : Problems
     """
 
     cells: pd.DataFrame
     several: pd.DataFrame
-    file: Path
+    file: TableFile
     id_column: str
     problems: Problems
 
@@ -94,17 +95,21 @@ class Sources:
         self.root = root
         self.problems = problems
         self.verify = verify
-        self._raw: dict[tuple[Path, str], pd.DataFrame | None] = {}
-        self._by_patient: dict[tuple[Path, str], PatientTable] = {}
-        self._noted: set[Path] = set()
+        self._raw: dict[tuple[TableFile, str], pd.DataFrame | None] = {}
+        self._by_patient: dict[tuple[TableFile, str], PatientTable] = {}
+        self._noted: set[TableFile] = set()
 
-    def path(self, relative: Path) -> Path:
+    def path(self, relative: Path | TableFile) -> Path:
         """Where a path of the cohort file lies."""
         return self.root / relative
 
+    def same(self, one: TableFile, other: TableFile) -> bool:
+        """Whether two sections read one table."""
+        return one.within(self.root) == other.within(self.root)
+
     def table(
         self,
-        relative: Path,
+        relative: TableFile,
         id_column: str,
         where: str,
     ) -> pd.DataFrame | None:
@@ -113,14 +118,19 @@ class Sources:
         if key not in self._raw:
             self._raw[key] = None
             with self.problems.catch(where):
-                frame = read_table(self.path(relative), id_column=id_column)
+                frame = read_table(
+                    self.path(relative),
+                    id_column=id_column,
+                    sheet=relative.sheet,
+                    encoding=relative.encoding,
+                )
                 self._raw[key] = frame.reset_index(drop=True)
                 self._note(relative, frame, where)
         return self._raw[key]
 
     def _note(
         self,
-        file: Path,
+        file: TableFile,
         frame: pd.DataFrame,
         where: str,
     ) -> None:
@@ -135,7 +145,7 @@ class Sources:
 
     def by_patient(
         self,
-        relative: Path,
+        relative: TableFile,
         id_column: str,
         where: str,
     ) -> PatientTable | None:
@@ -156,7 +166,7 @@ class Sources:
     def _index(
         self,
         frame: pd.DataFrame,
-        file: Path,
+        file: TableFile,
         id_column: str,
         where: str,
     ) -> PatientTable:

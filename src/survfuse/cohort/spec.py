@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from survfuse._errors import ConfigError
 from survfuse._yaml import read_yaml
+from survfuse.cohort.table_file import Table
 from survfuse.config import Frozen, build
 from survfuse.readers.cell_text import composed, whole
 from survfuse.readers.genes import GeneIds
@@ -23,6 +24,7 @@ from survfuse.readers.units import Unit
 TOP_LEVEL = ("clinical", "expression", "slides")
 
 PATHS = {
+    "file",
     "table",
     "path",
     "features",
@@ -78,7 +80,7 @@ Label = Annotated[str, Field(max_length=100)]
 class OutcomeSpec(Section):
     """Who had the event, and when. The polarity is said, never guessed."""
 
-    table: Path
+    table: Table
     """Table with one row per patient."""
     patient: str = "patient_id"
     """Column of patient ids."""
@@ -229,7 +231,7 @@ def _match(given: Any) -> Any:
 class TableSpec(Section):
     """A vector modality whose columns are declared."""
 
-    table: Path
+    table: Table
     """Table with one row per patient."""
     patient: str | None = None
     """Column of patient ids; the outcome's where not given."""
@@ -250,7 +252,7 @@ class TableSpec(Section):
 class ExpressionSpec(Section):
     """A gene-expression matrix, patients by genes."""
 
-    path: Path
+    path: Table
     """csv, tsv (also .gz), parquet, .h5ad, or a folder with one JSON per patient."""
     unit: Unit
     """Scale of the values."""
@@ -272,7 +274,7 @@ class ExpressionSpec(Section):
 class SlidesSpec(Section):
     """A bag modality: feature vectors of the tiles of each patient's slides."""
 
-    table: Path | None = None
+    table: Table | None = None
     """Table of `slide_id, patient_id[, path, mpp, objective, mask]`; several slides per patient."""
     features: Path | None = None
     """Folder of feature files, packed into one store when first used."""
@@ -328,7 +330,7 @@ class SlidesSpec(Section):
 class FoldsSpec(Section):
     """Fixed folds given by a column."""
 
-    table: Path
+    table: Table
     """Table with one row per patient."""
     column: str
     """Column of fold names or numbers."""
@@ -341,7 +343,7 @@ class GroupSpec(Section):
 
     column: str
     """Column of group names."""
-    table: Path | None = None
+    table: Table | None = None
     """Its table; the outcome's (or the clinical) table where not given."""
     patient: str | None = None
     """Column of patient ids; the outcome's where not given."""
@@ -358,7 +360,7 @@ class PriorSpec(Section):
     """Naming of the genes in `weights`."""
     expression: str = "expression"
     """Expression modality that the genes are read from."""
-    table: Path | None = None
+    table: Table | None = None
     """Table with one row per patient; also predictions of another hospital's model."""
     column: str | None = None
     """Its column that holds the risk: the higher, the worse."""

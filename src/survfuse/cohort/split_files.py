@@ -17,12 +17,13 @@ from survfuse._errors import CohortError, LeakageError, context, listed
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.members import among
 from survfuse.cohort.modalities import BagData
+from survfuse.cohort.problems import Problems
+from survfuse.cohort.sources import Sources
 from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
 from survfuse.readers.bag_files import Slide
 from survfuse.readers.cell_text import composed, only_difference
 from survfuse.readers.slide_names import slide_stem
-from survfuse.readers.table_files import read_table
 
 BARCODE = re.compile(
     r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=-)",
@@ -216,8 +217,10 @@ def _outcome_ids(cohort: Cohort) -> list[str]:
     outcome = cohort.spec.outcome
     if outcome is None or not (cohort.root / outcome.table).exists():
         return []
-    table = read_table(cohort.root / outcome.table, id_column=outcome.patient)
-    return table[outcome.patient].tolist()
+    sources = Sources(cohort.root, Problems())
+    table = sources.table(outcome.table, outcome.patient, "outcome")
+    sources.problems.raise_errors(outcome.table)
+    return [] if table is None else table[outcome.patient].tolist()
 
 
 # -- splits

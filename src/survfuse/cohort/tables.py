@@ -59,7 +59,7 @@ def read_modality_table(
     names = list(map(str, table.cells))
     used = _used_elsewhere(cohort)
     same_file = cohort.outcome is not None and (
-        sources.path(spec.table) == sources.path(cohort.outcome.table)
+        sources.same(spec.table, cohort.outcome.table)
     )
     declared = _declared(spec, cohort, names, used if same_file else set(), place)
     _refuse_outcome(declared, spec, cohort, same_file, place)

@@ -43,6 +43,8 @@ def read_table(
     path: Path | str,
     *,
     id_column: str | None = None,
+    sheet: str | None = None,
+    encoding: str | None = None,
 ) -> pd.DataFrame:
     r"""Read a table of raw strings.
 
