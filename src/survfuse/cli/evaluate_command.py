@@ -51,7 +51,10 @@ def evaluate(
         float | None,
         typer.Option(help="End of Uno's C and integrated scores; the last horizon."),
     ] = None,
-    unit: Annotated[str, typer.Option(help="Unit of the times, for people.")] = "",
+    unit: Annotated[
+        str,
+        typer.Option(help="Unit of the times, for people; the file's column `unit`."),
+    ] = "",
     name: Annotated[str | None, typer.Option(help="What the model is called.")] = None,
     interval: Annotated[
         str,
