@@ -261,12 +261,12 @@ def test_scores_of_the_written_numbers_are_those_of_the_exact_ones(
         assert result.cohort["unit"] == ("days" if name == "written" else "time units")
         metrics = result.metrics.set_index("metric")["value"].dropna()
         values[name] = metrics
-    ranked = ["uno_c", "harrell_c", "calibration_slope"]
+    ranked = ["uno_c", "harrell_c"]
     assert set(ranked) <= set(values["exact"].index)
     np.testing.assert_allclose(
         values["written"][ranked], values["exact"][ranked], rtol=0, atol=1e-9
     )
-    np.testing.assert_allclose(values["written"], values["exact"], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(values["written"], values["exact"], rtol=1e-4, atol=1e-5)
     with pytest.raises(
         InputError, match=r"column unit says days, and months was given"
     ):
