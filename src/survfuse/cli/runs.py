@@ -49,6 +49,13 @@ def crossval(
         Path | None,
         option("Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP."),
     ] = None,
+    quick: Annotated[
+        bool,
+        option(
+            "A first look: the model, the clinical baseline and the late fusion alone.",
+            "--quick",
+        ),
+    ] = False,
     learning_curve: Annotated[
         bool,
         option("Also train on fewer patients, and draw the curve.", "--learning-curve"),
@@ -90,7 +97,7 @@ def crossval(
     from survfuse.cli.progress import watch
     from survfuse.cli.result_tables import print_result
     from survfuse.cohort import load_cohort
-    from survfuse.evaluation.crossval import run
+    from survfuse.evaluation.crossval import QUICK_NOTE, run
     from survfuse.executors import make_executor
     from survfuse.report import try_page
     from survfuse.results.folder import try_run_folder
@@ -111,6 +118,7 @@ def crossval(
         repeats=repeats,
         split=split,
         splits_file=None if splits is None else splits.absolute(),
+        quick=quick or None,
         learning_curve=learning_curve or None,
         curve_sizes=whole_numbers("--curve-sizes", curve_sizes),
         curve_repeats=curve_repeats,
@@ -136,6 +144,8 @@ def crossval(
         )
     page = result.report()
     print_result(result)
+    if settings.crossval.quick:
+        typer.echo(f"note: {QUICK_NOTE}")
     typer.echo(f"report: {page}")
 
 
