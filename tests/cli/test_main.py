@@ -32,6 +32,7 @@ VERBS = (
     "crossval",
     "train",
     "predict",
+    "recalibrate",
     "explain",
     "report",
     "view",

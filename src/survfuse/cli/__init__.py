@@ -29,6 +29,7 @@ from survfuse.cli import (
     extract_command,
     predict_command,
     prior_commands,
+    recalibrate_command,
     runs,
     view_command,
 )
@@ -55,6 +56,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     runs.crossval,
     runs.train,
     predict_command.predict,
+    recalibrate_command.recalibrate,
     explain_command.explain,
     evaluate_command.evaluate,
     runs.report,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+MOST_BYTES = 2**24  # of a file of patients
+
 
 def option(
     description: str,
@@ -114,6 +116,24 @@ def run_config(
         changes,
         note=lambda text: typer.echo(f"note: {text}", err=True),
     )
+
+
+def patients_of_file(file: Path) -> list[str]:
+    """Patient ids of a text file, one on each line.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or names nobody.
+    """
+    from survfuse._errors import InputError
+    from survfuse._gate import read_text
+
+    lines = [line.strip() for line in read_text(file, limit=MOST_BYTES).splitlines()]
+    ids = [line for line in lines if line]
+    if not ids:
+        raise InputError(f"{file}: expected a patient on each line, got none")
+    return ids
 
 
 def whole_numbers(
