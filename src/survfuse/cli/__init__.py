@@ -41,7 +41,6 @@ app = typer.Typer(
     help="Multimodal survival prediction from slides, expression and clinical variables, "
     "evaluated honestly.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -102,7 +101,7 @@ def main() -> None:
     try:
         with ended_in_order():
             try:
-                app()
+                app(prog_name="survfuse")
             finally:
                 # A full disk behind the output is met here, not when Python ends.
                 with disk_errors("standard output"):

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from survfuse.cli import completions
+
 
 def evaluate(
     predictions: Annotated[
@@ -58,7 +60,10 @@ def evaluate(
     name: Annotated[str | None, typer.Option(help="What the model is called.")] = None,
     interval: Annotated[
         str,
-        typer.Option(help="influence, nadeau_bengio or bootstrap (slow)."),
+        typer.Option(
+            help="influence, nadeau_bengio or bootstrap (slow).",
+            autocompletion=completions.one_of(completions.INTERVALS),
+        ),
     ] = "influence",
     draws: Annotated[
         int,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from survfuse.cli import completions
+
 MOST_BYTES = 2**24  # of a file of patients
 
 
@@ -44,9 +46,17 @@ Overrides = Annotated[
         "Override, such as model.network.rank=32. Repeatable.",
         "--set",
         metavar="KEY=VALUE",
+        autocompletion=completions.settings,
     ),
 ]
-PresetName = Annotated[str | None, option("Recipe: default or paper.", "--preset")]
+PresetName = Annotated[
+    str | None,
+    option(
+        "Recipe: default or paper.",
+        "--preset",
+        autocompletion=completions.one_of(completions.PRESETS),
+    ),
+]
 Priors = Annotated[
     list[str] | None,
     option(
@@ -78,6 +88,7 @@ ExecutorName = Annotated[
     option(
         "What computes: inline, process (workers here) or ray (a cluster).",
         "--executor",
+        autocompletion=completions.one_of(completions.EXECUTORS),
     ),
 ]
 Workers = Annotated[

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from survfuse.cli import completions
 from survfuse.cli.options import (
     CohortFile,
     ConfigFile,
@@ -43,7 +44,10 @@ def crossval(
     ] = None,
     split: Annotated[
         str | None,
-        option("patients, whole_sites or leave_one_site_out."),
+        option(
+            "patients, whole_sites or leave_one_site_out.",
+            autocompletion=completions.one_of(completions.SPLITS),
+        ),
     ] = None,
     splits: Annotated[
         Path | None,
