@@ -40,7 +40,7 @@ def _commands(command: Any, words: list[str]) -> Iterator[tuple[list[str], Any]]
 
 
 def _command(name: str, command: Any) -> str:
-    rows = ["| | | |", "|---|---|---|"]
+    rows = ["| | meaning | default |", "|---|---|---|"]
     usage = [name]
     for parameter in command.params:
         default = parameter.default
@@ -88,7 +88,7 @@ def _kinds(annotation: Any) -> Iterator[type[Frozen]]:
 def _fields(title: str, model: type[Frozen]) -> str:
     rows = [
         f"## {title}\n\n{_text(model.__doc__)}\n",
-        "| field | kind | |",
+        "| field | kind | meaning |",
         "|---|---|---|",
     ]
     for name, field in model.model_fields.items():
