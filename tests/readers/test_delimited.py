@@ -239,8 +239,8 @@ def test_a_text_packed_too_far_is_refused_and_its_remedy_works(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("survfuse.readers.delimited.LARGEST_PACKED", 2**21)
-    monkeypatch.setattr("survfuse.readers.delimited._STEP", 2**20)
+    monkeypatch.setattr("survfuse.readers.text_files.LARGEST_PACKED", 2**21)
+    monkeypatch.setattr("survfuse.readers.text_files._STEP", 2**20)
     text = HEAD + b"".join(b"P%d,%s,F\n" % (row, b"0" * 50_000) for row in range(60))
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text))
     with pytest.raises(
@@ -269,8 +269,8 @@ def test_too_little_memory_is_an_answer(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("survfuse.readers.delimited.free_memory", lambda: 2**20)
-    monkeypatch.setattr("survfuse.readers.delimited._STEP", 2**10)
+    monkeypatch.setattr("survfuse.readers.text_files.free_memory", lambda: 2**20)
+    monkeypatch.setattr("survfuse.readers.text_files._STEP", 2**10)
     (tmp_path / "t.csv").write_text(CSV + "P9,1,F\n" * 20_000)
     with pytest.raises(
         InputError,
