@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from survfuse._errors import InputError
@@ -41,21 +41,27 @@ class Layout:
         Lines before the header: comments that begin with ``#``, or ``sep=;``.
     row_names : bool
         Rows have one cell more than the header has names, as R writes row names.
+    decimal_comma : bool
+        Numbers have a decimal comma, and are read with a point.
     """
 
     delimiter: str
     skipped: int
     row_names: bool
+    decimal_comma: bool = False
 
     def notes(self, path: Path) -> tuple[str, ...]:
         """Say what was not as the suffix promises."""
-        notes = []
+        notes, marks = [], []
         usual = DELIMITERS[format_of_text(path)]
         if self.delimiter != usual:
-            marks = f"{MARKS[self.delimiter]} separate the cells, not {MARKS[usual]}"
-            if self.delimiter == ";":
-                marks += "; numbers with a decimal comma are read with a point"
-            notes.append(marks)
+            marks.append(
+                f"{MARKS[self.delimiter]} separate the cells, not {MARKS[usual]}"
+            )
+        if self.decimal_comma:
+            marks.append("numbers with a decimal comma are read with a point")
+        if marks:
+            notes.append("; ".join(marks))
         if self.skipped:
             notes.append(
                 f"{self.skipped} line(s) before the header were skipped (comments with #, or sep=)",
@@ -86,13 +92,30 @@ def layout_of(path: Path, encoding: str | None = None) -> Layout:
     skipped = _comments(lines)
     usual = DELIMITERS[format_of_text(path)]
     if skipped and lines[0].startswith("sep="):
-        return Layout(lines[0].rstrip("\r\n")[4:], skipped, row_names=False)
+        mark = lines[0].rstrip("\r\n")[4:]
+        return Layout(mark, skipped, row_names=False, decimal_comma=mark == ";")
     delimiter = _delimiter(lines[skipped:], usual)
     header, *rows = _split(lines[skipped:], delimiter) or [[]]
     longer = {len(row) - len(header) for row in rows} == {1} and any(
         row[-1] for row in rows
     )
-    return Layout(delimiter, skipped, row_names=longer and len(rows) > 1)
+    commas = delimiter == ";" or (delimiter != "," and _decimal_commas(rows))
+    row_names = longer and len(rows) > 1
+    return Layout(delimiter, skipped, row_names, commas)
+
+
+def _decimal_commas(rows: list[list[str]]) -> bool:
+    """Whether some column is of numbers with decimal commas, and no cell has a point."""
+    if any(_POINT.fullmatch(cell.strip()) for row in rows for cell in row):
+        return False
+    columns = zip_longest(*rows, fillvalue="")
+    return any(map(_has_decimal_commas, columns))
+
+
+def _has_decimal_commas(column: Sequence[str]) -> bool:
+    cells = [cell.strip() for cell in column if "," in cell]
+    decimal = [cell for cell in cells if _THOUSANDS.fullmatch(cell) is None]
+    return bool(decimal) and all(map(_COMMA.fullmatch, cells))
 
 
 def text_rows(
@@ -125,7 +148,7 @@ def text_rows(
                     (reader.line_num + layout.skipped, cells) for cells in reader
                 )
                 rows = even_rows(numbered, layout)
-                if layout.delimiter == ";":
+                if layout.decimal_comma:
                     yield next(rows)
                     rows = _with_points(rows)
                 yield from rows
