@@ -43,7 +43,7 @@ def assemble(
     need_outcome: bool = True,
     allow_followup: Collection[str] = (),
     refuse_followup: bool = False,
-) -> tuple[Cohort | None, Problems]:
+) -> Cohort | None:
     """Read the sections of a cohort from its sources, with every problem on the way.
 
     Parameters
@@ -57,10 +57,8 @@ def assemble(
 
     Returns
     -------
-    cohort : Cohort or None
+    Cohort or None
         None when no patient is left. It must not be used when there are errors.
-    problems : Problems
-        Those of `sources`.
     """
     problems = sources.problems
     outcome = _read_outcome(spec, sources, need_outcome)
@@ -91,8 +89,8 @@ def assemble(
             problems.at("cohort").error(
                 "no patient has an outcome and at least one modality",
             )
-        return None, problems
-    cohort = Cohort(
+        return None
+    return Cohort(
         name=spec.name,
         spec=spec,
         root=sources.root,
@@ -104,7 +102,6 @@ def assemble(
         problems=problems.all(),
         flow=flow,
     )
-    return cohort, problems
 
 
 def _read_outcome(

@@ -14,7 +14,7 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import load_spec
 
-__all__ = ["Cohort", "load_cohort", "read_cohort"]
+__all__ = ["Cohort", "assemble", "load_cohort", "read_cohort"]
 
 
 def load_cohort(
@@ -118,10 +118,11 @@ def read_cohort(
         verify=verify,
         match=spec.match,
     )
-    return assemble(
+    cohort = assemble(
         spec,
         sources,
         need_outcome=need_outcome,
         allow_followup=allow_followup,
         refuse_followup=refuse_followup,
     )
+    return cohort, sources.problems

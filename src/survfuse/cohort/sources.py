@@ -89,6 +89,17 @@ class Sources:
             orientation=spec.orientation,
             gene_suffix=spec.gene_suffix,
             missing=spec.missing,
+            sheet=spec.path.sheet,
+            encoding=spec.path.encoding,
+        )
+
+    def read(self, file: TableFile, id_column: str) -> pd.DataFrame:
+        """Read a table as raw text; see :func:`~survfuse.readers.table_files.read_table`."""
+        return read_table(
+            self.path(file),
+            id_column=id_column,
+            sheet=file.sheet,
+            encoding=file.encoding,
         )
 
     def table(
@@ -102,12 +113,7 @@ class Sources:
         if key not in self._raw:
             self._raw[key] = None
             with self.problems.catch(where):
-                frame = read_table(
-                    self.path(relative),
-                    id_column=id_column,
-                    sheet=relative.sheet,
-                    encoding=relative.encoding,
-                )
+                frame = self.read(relative, id_column)
                 self._raw[key] = frame.reset_index(drop=True)
                 self._note(relative, frame, where)
         return self._raw[key]
