@@ -91,6 +91,7 @@ class Sources:
             missing=spec.missing,
             sheet=spec.path.sheet,
             encoding=spec.path.encoding,
+            several=True,
         )
 
     def read(self, file: TableFile, id_column: str) -> pd.DataFrame:

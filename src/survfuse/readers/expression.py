@@ -77,6 +77,7 @@ def read_expression(
     missing: Collection[str] = MISSING,
     sheet: str | None = None,
     encoding: str | None = None,
+    several: bool = False,
 ) -> Expression:
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
@@ -110,6 +111,8 @@ def read_expression(
         Sheet of a workbook; null takes the only one that has cells.
     encoding : str or None
         Encoding of a text that is neither UTF-8 nor UTF-16.
+    several : bool
+        Whether an id may stand in several rows (samples of one patient).
 
     Returns
     -------
@@ -141,6 +144,7 @@ def read_expression(
         sha256=sha256_path(source),
         orientation=orientation,
         gene_suffix=gene_suffix,
+        several=several,
     )
 
 
@@ -162,6 +166,7 @@ def expression_of(
     sha256: str,
     orientation: Orientation = "patients_by_genes",
     gene_suffix: str | None = None,
+    several: bool = False,
 ) -> Expression:
     """Check a matrix in memory and make it an expression matrix.
 
@@ -173,7 +178,7 @@ def expression_of(
         What the matrix is called in messages.
     sha256 : str
         Hash of its content.
-    unit, genes, orientation, gene_suffix
+    unit, genes, orientation, gene_suffix, several
         As for :func:`read_expression`.
 
     Raises
@@ -199,7 +204,7 @@ def expression_of(
     if gene_suffix is not None:
         columns, values = _with_suffix(columns, values, gene_suffix, source)
         rows, values = _distinct(rows, values)
-    _check_patients(source, rows)
+    _check_patients(source, rows, several=several)
     measured = _select_genes(source, genes, columns, values, other)
     doubts = [*matrix.notes, *measured.doubts]
     doubts += check_unit(measured.values, unit, source)
@@ -294,10 +299,12 @@ def _distinct(
 def _check_patients(
     source: Path | str,
     patients: Sequence[str],
+    *,
+    several: bool,
 ) -> None:
     names = pd.Series(patients, dtype=object)
     twice = sorted(names[names.duplicated()].unique())
-    if twice:
+    if twice and not several:
         raise InputError(
             f"{source}: patients appear twice: {listed(twice)}; keep one of each",
         )
