@@ -210,7 +210,7 @@ def test_columns_of_the_time_are_never_inputs(
 def test_an_absent_column_of_dates_is_named(dated: CohortFiles) -> None:
     dated.spec["outcome"]["time"]["to"] = "last_contakt"
     with pytest.raises(
-        CohortError, match="'last_contakt'.*did you mean 'last_contact'"
+        CohortError, match=r"'last_contakt'.*did you mean 'last_contact'"
     ):
         load_cohort(dated.write())
 
