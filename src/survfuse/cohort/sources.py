@@ -91,7 +91,8 @@ class Sources:
             missing=spec.missing,
             sheet=spec.path.sheet,
             encoding=spec.path.encoding,
-            several=True,
+            duplicates=spec.duplicates,
+            repeated_patients=True,
         )
 
     def read(self, file: TableFile, id_column: str) -> pd.DataFrame:
