@@ -138,8 +138,41 @@ def read_cohort(
     spec = load_spec(path).with_priors(named_priors(priors))
     if exclude:
         spec = spec.model_copy(update={"exclude": (*spec.exclude, *exclude)})
-    problems = Problems()
-    sources = Sources(Path(path).resolve().parent, problems, verify=verify)
+    sources = Sources(Path(path).resolve().parent, Problems(), verify=verify)
+    cohort = assemble(
+        spec,
+        sources,
+        need_outcome=need_outcome,
+        allow_followup=allow_followup,
+        refuse_followup=refuse_followup,
+    )
+    return cohort, sources.problems
+
+
+def assemble(
+    spec: CohortSpec,
+    sources: Sources,
+    *,
+    need_outcome: bool = True,
+    allow_followup: Collection[str] = (),
+    refuse_followup: bool = False,
+) -> Cohort | None:
+    """Put a cohort together from its tables, as far as it goes.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+    sources : Sources
+        Reads the tables, and collects every problem on the way.
+    need_outcome, allow_followup, refuse_followup
+        As in :func:`read_cohort`.
+
+    Returns
+    -------
+    Cohort or None
+        None when no patient is left. It must not be used when there are errors.
+    """
+    problems = sources.problems
     outcome = _read_outcome(spec, sources, need_outcome)
     whole = _read_modalities(spec, sources)
     ids = _choose_patients(spec, outcome, whole, problems, need_outcome)
@@ -168,8 +201,8 @@ def read_cohort(
             problems.at("cohort").error(
                 "no patient has an outcome and at least one modality",
             )
-        return None, problems
-    cohort = Cohort(
+        return None
+    return Cohort(
         name=spec.name,
         spec=spec,
         root=sources.root,
@@ -181,7 +214,6 @@ def read_cohort(
         problems=problems.all(),
         flow=flow,
     )
-    return cohort, problems
 
 
 def _read_outcome(

@@ -6,7 +6,6 @@ from survfuse._errors import InputError, listed
 from survfuse.cohort.modalities import ExpressionData, measured_patients
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, ExpressionSpec
-from survfuse.readers.expression import read_expression
 
 
 def read_modality_expression(
@@ -30,15 +29,7 @@ def read_modality_expression(
     """
     place = sources.problems.at(name, spec.path)
     try:
-        matrix = read_expression(
-            sources.path(spec.path),
-            unit=spec.unit,
-            genes=spec.genes,
-            patient_column=spec.patient,
-            orientation=spec.orientation,
-            gene_suffix=spec.gene_suffix,
-            missing=spec.missing,
-        )
+        matrix = sources.expression(spec)
     except InputError as error:
         place.error(str(error))
         return None

@@ -12,8 +12,10 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.cohort.problems import Place, Problems
+from survfuse.cohort.spec import ExpressionSpec
 from survfuse.cohort.table_file import TableFile
 from survfuse.readers.cell_text import only_difference, refuse_strange
+from survfuse.readers.expression import Expression, read_expression
 from survfuse.readers.table_files import read_table
 
 ONE_ROW = "keep one row, or give them different ids where they are different patients"
@@ -118,15 +120,31 @@ class Sources:
         if key not in self._raw:
             self._raw[key] = None
             with self.problems.catch(where):
-                frame = read_table(
-                    self.path(relative),
-                    id_column=id_column,
-                    sheet=relative.sheet,
-                    encoding=relative.encoding,
-                )
+                frame = self.read(relative, id_column)
                 self._raw[key] = frame.reset_index(drop=True)
                 self._note(relative, frame, where)
         return self._raw[key]
+
+    def read(self, file: TableFile, id_column: str) -> pd.DataFrame:
+        """Read a table as raw text; see :func:`~survfuse.readers.read_table`."""
+        return read_table(
+            self.path(file),
+            id_column=id_column,
+            sheet=file.sheet,
+            encoding=file.encoding,
+        )
+
+    def expression(self, spec: ExpressionSpec) -> Expression:
+        """Read the matrix of an expression section."""
+        return read_expression(
+            self.path(spec.path),
+            unit=spec.unit,
+            genes=spec.genes,
+            patient_column=spec.patient,
+            orientation=spec.orientation,
+            gene_suffix=spec.gene_suffix,
+            missing=spec.missing,
+        )
 
     def _note(
         self,
