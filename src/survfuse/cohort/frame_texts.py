@@ -109,15 +109,16 @@ def id_column(
     if _is_counted(frame.index):
         raise CohortError(
             f"{what}: whose row is whose? Its index counts rows, and it has no column "
-            f"{PATIENT!r}; say the column of patient ids, `patient=...`, or set it as index: "
-            f"`frame.set_index(...)`; it has {listed(map(repr, names), 12)}",
+            f"{PATIENT!r}; say the column of patient ids, `patient=...`, or, where the index does "
+            f"hold ids, name it: `frame.rename_axis({PATIENT!r})`; it has "
+            f"{listed(map(repr, names), 12)}",
         )
     return None
 
 
 def _is_counted(index: pd.Index) -> bool:
-    """Whether an index is the one that pandas gives a table without any."""
-    return isinstance(index, pd.RangeIndex) and index.name is None
+    """Whether an index is what pandas gives a table without any, or what is left of it."""
+    return index.name is None and pd.api.types.is_integer_dtype(index.dtype)
 
 
 def with_ids(
@@ -132,7 +133,9 @@ def with_ids(
         return frame.reset_index(drop=True)
     ids = frame.index.to_series(index=range(len(frame)))
     rest = frame.reset_index(drop=True)
-    return pd.concat([ids.rename(name), rest.drop(columns=name, errors="ignore")], axis=1)
+    return pd.concat(
+        [ids.rename(name), rest.drop(columns=name, errors="ignore")], axis=1
+    )
 
 
 def series_table(
