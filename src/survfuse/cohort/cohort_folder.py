@@ -20,13 +20,8 @@ from survfuse.cohort.frame_texts import PATIENT
 from survfuse.cohort.modalities import BagData, ExpressionData, PriorData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.prior_section import IN_TRAINING
-from survfuse.cohort.spec import (
-    TOP_LEVEL,
-    ColumnSpec,
-    OutcomeSpec,
-    SlidesSpec,
-    load_spec,
-)
+from survfuse.cohort.spec import ColumnSpec, OutcomeSpec, SlidesSpec, load_spec
+from survfuse.cohort.spec.cohort_file import TOP_LEVEL
 from survfuse.readers.bag_copies import copy_store
 from survfuse.readers.priors import write_prior
 
@@ -112,9 +107,11 @@ def _write_patients(cohort: Cohort, folder: Path) -> Section:
         known = cohort.outcome["time"].notna().to_numpy(bool)
         event = cohort.outcome["event"].to_numpy(bool)
         status = event if spec.event is not None else ~event
-        time_column, status_column = _free(spec.columns[0], columns), spec.status
+        time_column = _free(
+            spec.time if isinstance(spec.time, str) else "time", columns
+        )
         columns[time_column] = [_time_text(time) for time in cohort.outcome["time"]]
-        status_column = _free(status_column, columns)
+        status_column = _free(spec.status, columns)
         columns[status_column] = np.where(
             known, status.astype(int).astype(str), ""
         ).tolist()
@@ -190,11 +187,10 @@ def _time_text(time: float) -> str:
 
 def _write_table(data: TableData, folder: Path) -> Section:
     """Write the cells of a table, and declare its columns."""
-    identity = _free(PATIENT, data.frame)
-    cells = {
-        identity: data.patients,
-        **{name: data.frame[name] for name in data.columns},
-    }
+    identity = _free(PATIENT, dict.fromkeys(data.columns))
+    cells: dict[str, Sequence[str]] = {identity: data.patients}
+    for name in data.columns:
+        cells[name] = data.frame[name].tolist()
     _write_csv(folder / f"{data.name}.csv", cells)
     section: Section = {
         "table": f"{data.name}.csv",
@@ -249,7 +245,8 @@ def _write_bags(data: BagData, cohort: Cohort, folder: Path) -> Section:
             mode="json",
             exclude_none=True,
         )
-        section |= {"slide": given.slide, "patient": given.patient}
+        section["slide"] = given.slide
+        section["patient"] = given.patient.model_dump(mode="json", exclude_none=True)
         for name in ("images", "masks"):
             place = getattr(given, name)
             section |= (

@@ -40,6 +40,9 @@ class CohortInterface:
         allow_followup: Collection[str] = (),
         priors: Collection[Path | str] = (),
         missing: Sequence[str] | None = None,
+        match: Literal["tcga"] | None = None,
+        rows: Literal["refuse", "first", "mean"] = "refuse",
+        duplicates: Literal["refuse", "mean", "max", "sum", "first"] = "refuse",
         name: str = "cohort",
         endpoint: str = "",
         horizons: Sequence[float] | None = None,
@@ -103,6 +106,12 @@ class CohortInterface:
             As for :func:`~survfuse.load_cohort`.
         missing : sequence of str, optional
             Texts that mean "not known" in all tables, besides NaN, None and NA, which always do.
+        match : "tcga", optional
+            All ids are TCGA barcodes, cut to the participant.
+        rows : {"refuse", "first", "mean"}
+            Several rows of one patient in `clinical`, `tables` or `expression`.
+        duplicates : {"refuse", "mean", "max", "sum", "first"}
+            Several columns of one gene.
         name : str
             Of the cohort.
         endpoint : str
@@ -171,6 +180,9 @@ class CohortInterface:
             folds=folds,
             followup=tuple(followup),
             missing=missing,
+            match=match,
+            rows=rows,
+            duplicates=duplicates,
             name=name,
             options=options,
             exclude=tuple(exclude),

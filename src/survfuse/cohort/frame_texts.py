@@ -131,7 +131,7 @@ def with_ids(
     column = id_column(frame, patient, what)
     if column is not None:
         return frame.reset_index(drop=True)
-    ids = frame.index.to_series(index=range(len(frame)))
+    ids = frame.index.to_series(index=pd.RangeIndex(len(frame)))
     rest = frame.reset_index(drop=True)
     return pd.concat(
         [ids.rename(name), rest.drop(columns=name, errors="ignore")], axis=1

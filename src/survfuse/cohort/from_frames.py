@@ -18,6 +18,7 @@ from survfuse.cohort.anndata_input import (
     split_mudata,
     table_or_obs,
 )
+from survfuse.cohort.column_names import near_name
 from survfuse.cohort.frame_texts import (
     PATIENT,
     series_table,
@@ -28,8 +29,8 @@ from survfuse.cohort.inferred_columns import as_fields, kinds_of, say_kinds
 from survfuse.cohort.memory_bags import TemporaryStores
 from survfuse.cohort.memory_sources import Memory, MemorySources
 from survfuse.cohort.problems import Problems
-from survfuse.cohort.sources import near_name
-from survfuse.cohort.spec import TOP_LEVEL, CohortSpec, OutcomeSpec
+from survfuse.cohort.spec import CohortSpec, OutcomeSpec
+from survfuse.cohort.spec.cohort_file import TOP_LEVEL
 from survfuse.config import build
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class FrameInput:
     folds: Any
     followup: Collection[str]
     missing: Sequence[str] | None
+    match: str | None
+    rows: str
+    duplicates: str
     name: str
     options: dict[str, Any]
     """Fields of the outcome section: endpoint, horizons, event_values, exclude_invalid."""
@@ -85,7 +89,7 @@ def cohort_of(
     CohortError, ConfigError, LeakageError
         As :func:`~survfuse.cohort.load_cohort`.
     """
-    from survfuse.cohort.cohort import assemble
+    from survfuse.cohort.assembly import assemble
     from survfuse.cohort.leakage import refuse_leaks
     from survfuse.cohort.modalities import BagData, TableData
     from survfuse.cohort.prior_section import named_priors
@@ -93,7 +97,7 @@ def cohort_of(
     draft = Draft(given)
     try:
         spec = draft.spec().with_priors(named_priors(priors))
-        sources = MemorySources(draft.memory, draft.problems)
+        sources = MemorySources(draft.memory, draft.problems, spec.match)
         cohort = assemble(
             spec,
             sources,
@@ -172,6 +176,7 @@ class Draft:
         }
         values: dict[str, Any] = {
             "name": given.name,
+            "match": given.match,
             "exclude": [str(patient) for patient in given.exclude],
             "modalities": self._sections,
             "groups": groups,
@@ -328,6 +333,7 @@ class Draft:
             "table": file,
             "patient": self.patient,
             "columns": kinds.columns,
+            "rows": self.given.rows,
             **self._missing(),
         }
 
@@ -350,6 +356,8 @@ class Draft:
             "unit": given.expression_unit,
             "genes": given.genes,
             "orientation": given.orientation,
+            "duplicates": given.duplicates,
+            "rows": given.rows,
         }
         with self.problems.catch("expression"):
             self.memory.matrices[file] = named_matrix(
@@ -436,10 +444,8 @@ class Draft:
         """Refuse two modalities of one name, or a name that has its own argument."""
         names = [*self.given.tables, *self.given.bags]
         for name in names:
-            own = (
-                name in ("clinical", "expression")
-                or (name == "slides"
-                and name in (self.given.tables))
+            own = name in ("clinical", "expression") or (
+                name == "slides" and name in (self.given.tables)
             )
             if own or names.count(name) > 1:
                 raise CohortError(

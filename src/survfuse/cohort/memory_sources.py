@@ -11,7 +11,7 @@ from survfuse._errors import InputError, listed
 from survfuse._storage import sha256_array, sha256_text
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import ExpressionSpec
+from survfuse.cohort.spec import ExpressionSpec, Match
 from survfuse.cohort.table_file import TableFile
 from survfuse.readers.cell_text import only_difference
 from survfuse.readers.expression import Expression, expression_of
@@ -45,10 +45,17 @@ class MemorySources(Sources):
     memory : Memory
     problems : Problems
         Where problems go.
+    match : str, optional
+        Form of the ids.
     """
 
-    def __init__(self, memory: Memory, problems: Problems) -> None:
-        super().__init__(Path(), problems)
+    def __init__(
+        self,
+        memory: Memory,
+        problems: Problems,
+        match: Match | None = None,
+    ) -> None:
+        super().__init__(Path(), problems, match=match)
         self.memory = memory
 
     def path(self, relative: Path | TableFile) -> Path:

@@ -75,6 +75,8 @@ def read_expression(
     orientation: Orientation = "patients_by_genes",
     gene_suffix: str | None = None,
     missing: Collection[str] = MISSING,
+    sheet: str | None = None,
+    encoding: str | None = None,
 ) -> Expression:
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
@@ -87,8 +89,8 @@ def read_expression(
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv`` (also ``.gz``), ``.parquet``, ``.h5ad``, one ``.json`` or a folder of
-        them
+        ``.csv``, ``.tsv``, ``.txt`` (also ``.gz``, ``.zip``), a workbook (``.xlsx``, ``.ods``),
+        ``.parquet``, ``.h5ad``, one ``.json`` or a folder of them
         (``{gene: value}``; the file's stem, minus a final ``_RNA``, is the patient).
     unit : str
         What the numbers are; never guessed, but refused where they contradict it.
@@ -104,6 +106,10 @@ def read_expression(
         Take only columns that end so, and take the ending off (``_rnaseq``).
     missing : collection of str
         Cells that mean "not known".
+    sheet : str or None
+        Sheet of a workbook; null takes the only one that has cells.
+    encoding : str or None
+        Encoding of a text that is neither UTF-8 nor UTF-16.
 
     Returns
     -------
@@ -124,6 +130,8 @@ def read_expression(
         patient_column,
         missing,
         gene_suffix if by_patient else None,
+        sheet=sheet,
+        encoding=encoding,
     )
     return expression_of(
         matrix,
