@@ -14,8 +14,14 @@ import scipy.sparse
 
 from survfuse._errors import CohortError, InputError, listed
 from survfuse._types import AnyArray
-from survfuse.cohort.frame_texts import as_frame, cell_texts, id_column, with_ids
-from survfuse.readers.cell_text import instead_of_number
+from survfuse.cohort.frame_texts import (
+    PATIENT,
+    as_frame,
+    cell_texts,
+    id_column,
+    with_ids,
+)
+from survfuse.readers.cell_text import instead_of_number, only_difference
 from survfuse.readers.genes import is_description
 from survfuse.readers.matrices import MISSING, NamedMatrix
 
@@ -130,7 +136,7 @@ def _of_anndata(
         )
     obs = table_or_obs(given, what)
     ids = with_ids(obs, patient, what)
-    rows = cell_texts(ids[[patient or "patient_id"]]).iloc[:, 0].str.strip().tolist()
+    rows = cell_texts(ids[[patient or PATIENT]]).iloc[:, 0].str.strip().tolist()
     columns = [str(name) for name in given.var_names]
     values = _dense(stored, what)
     return _checked(rows, columns, values, (), what)
@@ -222,5 +228,55 @@ def matrix_table(given: Any, patient: str | None, what: str) -> pd.DataFrame:
     if not is_anndata(given):
         return as_frame(given, what)
     matrix = _of_anndata(given, patient, None, what)
-    index = pd.Index(matrix.rows, name=patient or "patient_id", dtype=object)
+    index = pd.Index(matrix.rows, name=patient or PATIENT, dtype=object)
     return as_frame(pd.DataFrame(matrix.values, index, matrix.columns), what)
+
+
+def write_obs(
+    given: Any,
+    table: pd.DataFrame,
+    patient: str | None,
+    *,
+    force: bool,
+) -> tuple[str, ...]:
+    """Write columns into ``obs``, aligned by patient id; texts become categories.
+
+    Parameters
+    ----------
+    given : AnnData or MuData
+    table : DataFrame
+        Indexed by patient id.
+    patient : str or None
+        Column of ids of ``obs``.
+    force : bool
+        Whether columns of these names may be replaced.
+
+    Raises
+    ------
+    InputError
+        When no patient is the same, or columns would be replaced.
+    """
+    if not (is_anndata(given) or is_mudata(given)):
+        raise InputError(f"expected an AnnData or a MuData, got {type(given).__name__}")
+    there = [name for name in table if name in given.obs]
+    if there and not force:
+        raise InputError(
+            f"obs has the columns {listed(there)}; force=True replaces them, or say another prefix",
+        )
+    ids = with_ids(table_or_obs(given, "data"), patient, "data")
+    owners = cell_texts(ids[[patient or PATIENT]]).iloc[:, 0].str.strip()
+    if not owners.isin(table.index).any():
+        hint = (
+            only_difference(owners, table.index)
+            or "say which column of obs: patient=..."
+        )
+        raise InputError(
+            f"obs names none of the {len(table)} predicted patients "
+            f"({listed(map(repr, table.index), 3)}), but {listed(map(repr, owners), 3)}; {hint}",
+        )
+    for name, column in table.items():
+        values = column.reindex(owners)
+        if values.dtype == object:
+            values = values.astype("category")
+        given.obs[name] = values.set_axis(given.obs.index)
+    return tuple(map(str, table))

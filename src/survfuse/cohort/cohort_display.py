@@ -7,7 +7,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from survfuse._errors import printable
-from survfuse.cohort.modalities import PriorData
 
 if TYPE_CHECKING:
     from survfuse.cohort.cohort_data import Cohort
@@ -50,10 +49,11 @@ def as_html(cohort: Cohort) -> str:
 
 
 def _headline(cohort: Cohort) -> str:
-    parts = [f"{len(cohort)} patient{'s' * (len(cohort) != 1)}"]
+    parts = [_counted(len(cohort), "patient")]
     if cohort.outcome is None:
         return f"{parts[0]}, no outcome"
-    parts.append(f"{cohort.events} events ({cohort.endpoint}, {cohort.unit})")
+    events = _counted(cohort.events, "event")
+    parts.append(f"{events} ({cohort.endpoint}, {cohort.unit})")
     median = cohort.follow_up(cohort.patients)
     if median == median:  # NaN where it is not reached
         parts.append(f"median follow-up {median:.3g} {cohort.unit}")
@@ -65,17 +65,17 @@ def _headline(cohort: Cohort) -> str:
 
 
 def _modalities(cohort: Cohort) -> Sequence[list[str]]:
+    """Name, kind, patients and features of each modality."""
+    words = {"expression": "gene", "bag": "feature", "prior": "risk"}
     rows = []
     for name, data in cohort.modalities.items():
-        what = {"expression": "genes", "bag": "features a tile"}.get(
-            data.kind, "columns"
-        )
-        if isinstance(data, PriorData):
-            what = "risk"
-        rows.append(
-            [name, data.kind, str(len(data.patients)), f"{data.features:,} {what}"]
-        )
+        features = _counted(data.features, words.get(data.kind, "column"))
+        rows.append([name, data.kind, str(len(data.patients)), features])
     return rows
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def _doubts(cohort: Cohort) -> list[str]:

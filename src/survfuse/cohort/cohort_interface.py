@@ -78,7 +78,8 @@ class CohortInterface:
             ``"numeric"``, ``"nominal"``, or a dict of `kind`, `levels` (lowest first), `label`,
             `labels`, `missing`, `known`, `use`, as in a cohort file. Otherwise numbers are
             numeric, ordered categories ordinal, and truths, texts and other categories nominal,
-            which is said in `problems` and :meth:`Cohort.summary`.
+            which is said in `problems` and :meth:`Cohort.summary`. New patients are declared as
+            those of training by ``columns=cohort.columns``.
         expression : table, AnnData or MuData, optional
             Patients by genes. Of a MuData, ``rna`` is the expression, and others are `tables`.
         expression_unit : str
@@ -188,6 +189,13 @@ class CohortInterface:
             exclude=tuple(exclude),
         )
         return cohort_of(given, allow_followup=allow_followup, priors=priors)
+
+    @property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """What each column of its tables is, as `columns` of :meth:`from_frames` takes it."""
+        from survfuse.cohort.from_frames import declared_columns
+
+        return declared_columns(cast("Cohort", self))
 
     def to_yaml(self, folder: Path | str, *, force: bool = False) -> Path:
         """Write the cohort as a folder: ``cohort.yaml``, its tables, and packed bags.

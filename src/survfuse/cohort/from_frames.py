@@ -124,6 +124,19 @@ def cohort_of(
     return replace(cohort, modalities=modalities)
 
 
+def declared_columns(cohort: Cohort) -> dict[str, dict[str, Any]]:
+    """What each column of the tables of a cohort is; see :attr:`Cohort.columns`."""
+    from survfuse.cohort.modalities import TableData
+
+    columns = {}
+    for data in cohort.modalities.values():
+        if isinstance(data, TableData):
+            for name, one in data.columns.items():
+                own = one.model_dump(mode="json", exclude_defaults=True)
+                columns[name] = {"kind": one.kind, **own}
+    return columns
+
+
 @dataclass
 class Draft:
     """A cohort file in the making, and the tables that stand for its files."""
@@ -149,8 +162,8 @@ class Draft:
         CohortError
             When an argument is not what was expected, or lists what is wrong with columns.
         """
-        given = self.given
         self._take_frames()
+        given = self.given
         outcome = self._outcome()
         groups, folds = self._groups(), self._folds()
         used = {str(group["column"]): "a group" for group in groups.values()}
@@ -319,6 +332,7 @@ class Draft:
             used,
             self.given.followup,
             clinical=name == "clinical",
+            learning=self.given.outcome is not None,
         )
         say_kinds(kinds, place)
         if kinds.text:

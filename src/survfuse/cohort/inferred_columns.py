@@ -58,6 +58,14 @@ class ColumnKinds:
         return "; ".join(parts)
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """Of which table, and for what; see :func:`kinds_of`."""
+
+    clinical: bool
+    learning: bool
+
+
 def kinds_of(
     frame: pd.DataFrame,
     texts: pd.DataFrame,
@@ -66,6 +74,7 @@ def kinds_of(
     followup: Collection[str] = (),
     *,
     clinical: bool,
+    learning: bool = True,
 ) -> ColumnKinds:
     """Infer what the columns of a table are.
 
@@ -87,11 +96,13 @@ def kinds_of(
     clinical : bool
         Whether this is the clinical table: of another table, numbers are kept though they are one
         value, and few whole numbers (mutations, copy numbers) are no doubt.
+    learning : bool
+        Whether there is an outcome. Of patients to be predicted, columns of one value are kept.
     """
-    kinds = ColumnKinds()
+    kinds, rules = ColumnKinds(), _Rules(clinical, learning)
     for name, column in frame.items():
         named = named_like_outcome(str(name)) and name not in followup
-        _add(kinds, str(name), column, texts[name], declared, used, clinical, named)
+        _add(kinds, str(name), column, texts[name], declared, used, rules, named)
     return kinds
 
 
@@ -102,7 +113,7 @@ def _add(
     texts: pd.Series[str],
     declared: Declared,
     used: Mapping[str, str],
-    clinical: bool,
+    rules: _Rules,
     like_outcome: bool,
 ) -> None:
     """Decide about one column."""
@@ -110,7 +121,7 @@ def _add(
         kinds.columns[name] = as_fields(declared[name])
         return
     known = texts[~texts.isin(MISSING)]
-    reason = used.get(name) or _no_input(name, column, known, clinical)
+    reason = used.get(name) or _no_input(name, column, known, rules)
     if reason:
         kinds.left_out[name] = reason
     elif like_outcome:
@@ -120,7 +131,7 @@ def _add(
         kinds.columns[name] = fields
         kinds.inferred.setdefault(fields["kind"], []).append(name)
         values = list(dict.fromkeys(map(whole, known)))
-        if clinical and fields["kind"] == "numeric" and _are_codes(values):
+        if rules.clinical and fields["kind"] == "numeric" and _are_codes(values):
             kinds.codes[name] = ", ".join(sorted(values, key=float))
 
 
@@ -135,7 +146,7 @@ def _no_input(
     name: str,
     column: pd.Series[Any],
     known: pd.Series[str],
-    clinical: bool,
+    rules: _Rules,
 ) -> str:
     """Why a column is no input; empty where it may be one."""
     kind = column.dtype.kind if hasattr(column.dtype, "kind") else "O"
@@ -143,10 +154,8 @@ def _no_input(
         return "dates or durations; write how long before time zero, as a number"
     numeric = _is_numeric(column)
     different = known.nunique()
-    if not different and (clinical or not numeric):
-        return "no value"
-    if different == 1 and (clinical or not numeric):
-        return f"one value, {known.iloc[0]!r}"
+    if different < 2 and rules.learning and (rules.clinical or not numeric):
+        return f"one value, {known.iloc[0]!r}" if different else "no value"
     single = different == len(known) >= FEWEST_TEXTS
     if single and _ID.fullmatch(name):
         return "an id"

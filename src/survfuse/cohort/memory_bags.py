@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,14 @@ from survfuse._errors import CohortError, FeatureFileError
 from survfuse.cohort.problems import Place
 from survfuse.cohort.slide_table import refused_files
 from survfuse.cohort.spec import SlidesSpec
+from survfuse.readers.bag_copies import copy_store
 from survfuse.readers.bags import BagStore, pack
 from survfuse.readers.features import slide_id_of
 from survfuse.readers.packing import Item
+
+GivenSlide = tuple[str, str, Any]  # id, patient, array or path
+_ADVICE = re.compile(r" `exclude_features: [^;]*;")  # of cohort files
+MOST_COPIED = 2**31  # bytes of arrays that are packed in memory
 
 
 class TemporaryStores:
@@ -54,39 +60,47 @@ class TemporaryStores:
             Where problems go.
         """
         out = self.folder / f"{name}.bags"
-        arrays = self.folder / f"{name}-arrays"
-        arrays.mkdir()
-        try:
-            with place.problems.catch(name):
-                items = list(_items(name, given, arrays))
-                if not items:
-                    raise CohortError(f"bags: {name!r} has no patient")
-                return self._pack(items, out, encoder, mpp, place)
-        finally:
-            shutil.rmtree(arrays)
+        with place.problems.catch(name):
+            slides = list(_slides(name, given))
+            if not slides:
+                raise CohortError(f"bags: {name!r} has no patient")
+            if _are_small(slides):
+                with suppress(
+                    FeatureFileError
+                ):  # said below, with every other slide at fault
+                    store = BagStore.from_arrays(slides, encoder=encoder, mpp=mpp)
+                    copy_store(store, {slide[1] for slide in slides}, out)
+                    return out
+            return self._pack(slides, out, encoder, mpp, place)
         return None
 
     def _pack(
         self,
-        items: list[Item],
+        slides: list[GivenSlide],
         out: Path,
         encoder: str | None,
         mpp: float | None,
         place: Place,
     ) -> Path | None:
+        """Pack slides one by one, arrays as files; report every slide that is refused."""
+        files = self.folder / f"{out.stem}-arrays"
+        files.mkdir()
         try:
+            items = [
+                _as_file(number, slide, files) for number, slide in enumerate(slides)
+            ]
             pack(items, out, encoder=encoder, mpp=mpp, allow_empty=True)
         except FeatureFileError as error:
             spec = SlidesSpec(packed=out, encoder=encoder, mpp=mpp)
             refused = refused_files(items, spec)
             for (slide, patient, path), why in refused.items():
-                place.error(
-                    f"slide {slide!r}: {_without_place(why, path, self.folder)}",
-                    patients=[patient],
-                )
+                text = _ADVICE.sub("", _without_places(why, [(slide, patient, path)], files))
+                place.error(f"slide {slide!r}: {text}", patients=[patient])
             if not refused:
-                place.error(_named(str(error), items, self.folder))
+                place.error(_without_places(str(error), items, files))
             return None
+        finally:
+            shutil.rmtree(files)
         return out
 
     def keep_for(self, stores: list[BagStore]) -> None:
@@ -107,21 +121,13 @@ def _release(folder: Path, waiting: list[int], process: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _items(
-    name: str,
-    given: Mapping[str, Any],
-    arrays: Path,
-) -> Iterator[Item]:
-    """Slides of all patients as files: arrays are written."""
-    numbers = count()
+def _slides(name: str, given: Mapping[str, Any]) -> Iterator[GivenSlide]:
+    """Slides of all patients: id, patient, and its array or file."""
     for patient, bag in given.items():
-        for slide, one in _slides(str(patient), bag):
+        for slide, one in _named(str(patient), bag):
             if isinstance(one, (str, os.PathLike)):
-                yield (
-                    slide or slide_id_of(Path(one)),
-                    str(patient),
-                    Path(one).absolute(),
-                )
+                path = Path(one).absolute()
+                yield slide or slide_id_of(path), str(patient), path
                 continue
             values = np.asarray(one)
             if values.ndim not in (1, 2) or values.dtype.kind != "f":
@@ -130,12 +136,10 @@ def _items(
                     f"floats or the path of a feature file, got {type(one).__name__} "
                     f"{values.dtype} {values.shape}",
                 )
-            file = arrays / f"{next(numbers)}.npy"
-            np.save(file, values, allow_pickle=False)
-            yield slide, str(patient), file
+            yield slide, str(patient), np.atleast_2d(values)
 
 
-def _slides(patient: str, bag: Any) -> list[tuple[str, Any]]:
+def _named(patient: str, bag: Any) -> list[tuple[str, Any]]:
     """Slides of a patient with their ids; empty for a file, whose name is the id."""
     if isinstance(bag, Mapping):
         return [(str(slide), one) for slide, one in bag.items()]
@@ -148,16 +152,28 @@ def _slides(patient: str, bag: Any) -> list[tuple[str, Any]]:
     return slides
 
 
-def _without_place(why: str, path: Path, folder: Path) -> str:
-    """Leave the name of a temporary file out of a message; that of a file of the user stays."""
-    return why.replace(str(path), "array") if folder in path.parents else why
+def _are_small(slides: list[GivenSlide]) -> bool:
+    """Whether all are arrays, and a second copy of them fits the memory."""
+    arrays = [one for _, _, one in slides if not isinstance(one, Path)]
+    size = sum(array.nbytes for array in arrays)
+    return len(arrays) == len(slides) and size <= MOST_COPIED
 
 
-def _named(message: str, items: list[Item], folder: Path) -> str:
-    """Name arrays by slide and patient instead of by temporary file."""
+def _as_file(number: int, slide: GivenSlide, folder: Path) -> Item:
+    """Write an array as a file; a file stays where it is."""
+    name, patient, given = slide
+    if isinstance(given, Path):
+        return name, patient, given
+    file = folder / f"{number}.npy"
+    np.save(file, given, allow_pickle=False)
+    return name, patient, file
+
+
+def _without_places(message: str, items: list[Item], folder: Path) -> str:
+    """Call arrays by slide and patient in a message, not by their temporary file."""
     for slide, patient, path in items:
         if folder in path.parents:
             message = message.replace(
-                str(path), f"slide {slide!r} of patient {patient!r}"
+                str(path), f"array of {slide!r} (patient {patient!r})"
             )
     return message
