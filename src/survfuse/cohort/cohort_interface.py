@@ -151,7 +151,8 @@ class CohortInterface:
         >>> len(cohort), cohort.events
         (40, 20)
         """
-        from survfuse.cohort.from_frames import FrameInput, cohort_of
+        from survfuse.cohort.frame_tables import FrameInput
+        from survfuse.cohort.from_frames import cohort_of
 
         options = {
             "endpoint": endpoint,

@@ -94,7 +94,9 @@ class TemporaryStores:
             spec = SlidesSpec(packed=out, encoder=encoder, mpp=mpp)
             refused = refused_files(items, spec)
             for (slide, patient, path), why in refused.items():
-                text = _ADVICE.sub("", _without_places(why, [(slide, patient, path)], files))
+                text = _ADVICE.sub(
+                    "", _without_places(why, [(slide, patient, path)], files)
+                )
                 place.error(f"slide {slide!r}: {text}", patients=[patient])
             if not refused:
                 place.error(_without_places(str(error), items, files))
