@@ -8,7 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, option, patients_of_file
+from survfuse.cli.options import (
+    CohortFile,
+    EndpointName,
+    JsonFile,
+    option,
+    patients_of_file,
+)
 
 NAMES = {
     "calibration_slope": "calibration slope",
@@ -34,6 +40,7 @@ def recalibrate(
             "--patients",
         ),
     ] = None,
+    endpoint: EndpointName = None,
     force: Annotated[
         bool,
         option("Replace a bundle that is at -o; nothing else ever is.", "--force"),
@@ -58,7 +65,7 @@ def recalibrate(
     ids = None if patients is None else patients_of_file(patients)
     model = SurvivalFusion.load(bundle)
     allowed = model.config.inputs.allow_followup
-    data = load_cohort(cohort, allow_followup=allowed)
+    data = load_cohort(cohort, allow_followup=allowed, endpoint=endpoint)
     print_problems(data)
     refuse_leaks(data, allowed, str(cohort))
     new = model.recalibrate(data, ids)
