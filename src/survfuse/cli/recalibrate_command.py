@@ -53,15 +53,16 @@ def recalibrate(
     patients. Patients that were trained on are refused. Says calibration slope and observed over
     expected events, before and after.
     """
+    from survfuse._bundle_place import check_target
     from survfuse._storage import write_json
-    from survfuse.bundle import check_target
+
+    _refuse_same(bundle, out)
+    check_target(out, force=force)
     from survfuse.cli.output import print_problems
     from survfuse.cohort import load_cohort
     from survfuse.cohort.leakage import refuse_leaks
     from survfuse.estimator import SurvivalFusion
 
-    _refuse_same(bundle, out)
-    check_target(out, force=force)
     ids = None if patients is None else patients_of_file(patients)
     model = SurvivalFusion.load(bundle)
     allowed = model.config.inputs.allow_followup
