@@ -28,26 +28,13 @@ def tested_file(place: Path | None) -> Path | None:
     return None if place is None else try_file(place)
 
 
-def tested_folder(place: Path) -> Path:
-    """Test, before anything heavy is imported, that files can be written into a folder."""
-    from survfuse._places import try_folder
-
-    return try_folder(place)
-
-
 CohortFile = Annotated[
     Path,
     typer.Argument(help="Cohort file (cohort.yaml).", show_default=False),
 ]
 OutFolder = Annotated[
     Path,
-    option(
-        "Folder for the results.",
-        "-o",
-        "--out",
-        show_default=False,
-        callback=tested_folder,
-    ),
+    option("Folder for the results.", "-o", "--out", show_default=False),
 ]
 ConfigFile = Annotated[
     Path | None,
