@@ -23,7 +23,6 @@ import pandas as pd
 from survfuse.readers import matrices, read_expression
 from survfuse.readers.matrices import MISSING, read_matrix
 
-
 now: Callable[[], float] = clock.perf_counter
 
 
