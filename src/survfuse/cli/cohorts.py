@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, OutFolder, Priors, option
+from survfuse.cli.options import (
+    CohortFile,
+    EndpointName,
+    JsonFile,
+    OutFolder,
+    Priors,
+    option,
+)
 
 if TYPE_CHECKING:
     from survfuse.cohort import Cohort
@@ -38,6 +45,7 @@ def validate(
     cohort: CohortFile,
     json: JsonFile = None,
     prior: Priors = None,
+    endpoint: EndpointName = None,
     allow_followup: Annotated[
         list[str] | None,
         option(
@@ -70,6 +78,7 @@ def validate(
         allow_followup=allowed,
         verify=verify,
         priors=prior or (),
+        endpoint=endpoint,
     )
     checks: list[dict[str, Any]] = []
     if inspection.cohort is not None:
