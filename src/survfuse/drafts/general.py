@@ -72,6 +72,12 @@ def draft_of(given: Given) -> Draft:
         put_features(draft, given.features, ids, tables)
     if given.slides is not None:
         put_images(draft, given.slides, ids, tables)
+    if not {"clinical", "expression", "modalities", "slides"} & set(draft.items):
+        draft.ask(
+            "clinical",
+            "a section of inputs; or draft again with --clinical, --expression or --features",
+            evidence="no column of the outcome table is an input",
+        )
     _put_groups(draft, outcome, taken)
     if sampled:
         draft.items = {
