@@ -94,7 +94,7 @@ def _draft_study(given: Given, folder: Path, format_name: str | None) -> None:
     draft = (
         draft_of(given)
         if format_name is None
-        else format_card(format_name).draft(given)
+        else format_card(format_name).draft(given.absolute())
     )
     if sys.stdin.isatty():
         _ask(draft)
@@ -107,7 +107,11 @@ def _draft_study(given: Given, folder: Path, format_name: str | None) -> None:
         typer.secho("fill in: ", fg="yellow", nl=False)
         typer.echo(f"{place}: {blank.what}")
     then = f"in {file}, then: " if blanks else ""
-    typer.echo(f"next: {then}survfuse validate {file}")
+    endpoints = (
+        list(draft.section("outcomes").items) if "outcomes" in draft.items else []
+    )
+    chosen = f" --endpoint {endpoints[0]}" if endpoints else ""
+    typer.echo(f"next: {then}survfuse validate {file}{chosen}")
     if blanks:
         raise typer.Exit(3)
 
