@@ -56,9 +56,8 @@ def draft_of(given: Given) -> Draft:
     outcome = read_given(given.outcome, lambda frame: bool(find_endpoints(frame)))
     clinical = None
     if given.clinical is not None:
-        clinical = read_given(
-            given.clinical, lambda frame: id_column(frame) is not None
-        )
+        own_ids = set(_cells_of(outcome))
+        clinical = read_given(given.clinical, lambda frame: _shares(frame, own_ids))
     others = [] if clinical is None else [clinical.frame]
     patient = id_column(outcome.frame, others)
     ids = list(outcome.frame[patient.value]) if patient else []
