@@ -23,6 +23,7 @@ from survfuse.drafts.header import column_names
 from survfuse.drafts.ids import are_samples, id_column
 from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.outcome import put_outcome, put_table
+from survfuse.drafts.repeats import ask_rows
 from survfuse.drafts.slides import put_features, put_images
 from survfuse.drafts.tables import FILE_ENDINGS, GivenTable, read_given
 from survfuse.drafts.words import identifier
@@ -124,6 +125,8 @@ def _put_clinical(
     put_table(section, table)
     _put_patient(section, own, patient)
     put_columns(section, table, skipped)
+    if own is not None:
+        ask_rows(section, table, own.value)
     if section.section("columns").items:
         draft.items["clinical"] = section
     return own.value if own else None
@@ -152,7 +155,10 @@ def _put_table(
     put_table(section, table)
     _put_patient(section, own, patient)
     put_columns(section, table, {own.value} if own else set())
-    return own is not None and are_samples(table.frame[own.value])
+    if own is None:
+        return False
+    ask_rows(section, table, own.value)
+    return are_samples(table.frame[own.value])
 
 
 def _with_genes(tables: Collection[GivenTable | None]) -> Path | None:
