@@ -27,6 +27,7 @@ from survfuse.cli import (
     evaluate_command,
     explain_command,
     extract_command,
+    init_command,
     predict_command,
     prior_commands,
     recalibrate_command,
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 
 VERBS: tuple[Callable[..., None], ...] = (
-    cohorts.init,
+    init_command.init,
     doctor.doctor,
     cohorts.validate,
     cohorts.pack,
