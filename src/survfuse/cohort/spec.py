@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from survfuse._errors import ConfigError
 from survfuse._yaml import read_yaml
+from survfuse.cohort.blanks import refuse_blanks
 from survfuse.cohort.table_file import Table
 from survfuse.config import Frozen, build
 from survfuse.readers.cell_text import composed, whole
@@ -609,4 +610,5 @@ def load_spec(path: Path | str) -> CohortSpec:
             f"{path}: expected a mapping with name, outcome and modalities, got "
             f"{type(values).__name__}",
         )
+    refuse_blanks(values, str(path))
     return build(CohortSpec, values, where=str(path))
