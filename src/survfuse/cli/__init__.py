@@ -27,6 +27,7 @@ from survfuse.cli import (
     evaluate_command,
     explain_command,
     extract_command,
+    init_command,
     prior_commands,
     runs,
     view_command,
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 
 VERBS: tuple[Callable[..., None], ...] = (
-    cohorts.init,
+    init_command.init,
     doctor.doctor,
     cohorts.validate,
     cohorts.pack,

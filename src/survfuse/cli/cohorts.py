@@ -1,4 +1,4 @@
-"""Verbs about data: init, validate, pack, simulate, datasets."""
+"""Verbs about data: validate, pack, simulate, datasets."""
 
 from __future__ import annotations
 
@@ -21,17 +21,6 @@ datasets = typer.Typer(
 
 SEVERITIES = {"failed": "error", "warning": "warning"}
 """Status of a check and what it is for `validate`."""
-
-
-def init(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")] = Path("my-study"),
-) -> None:
-    """Write a commented cohort file, a run configuration, JSON Schemas of both, a toy cohort."""
-    from survfuse.cli.template import write_template
-
-    for file in write_template(folder):
-        typer.echo(f"wrote {file}")
-    typer.echo(f"next: survfuse validate {folder / 'cohort.yaml'}")
 
 
 def validate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from survfuse.drafts.draft import Draft, Section
 from survfuse.drafts.formats import FORMATS, format_card
+from survfuse.drafts.general import draft_of
 from survfuse.drafts.given import Format, Given
 from survfuse.drafts.guess import Blank, Choice, Guess
 from survfuse.drafts.writing import write_draft
@@ -17,6 +18,7 @@ __all__ = [
     "Given",
     "Guess",
     "Section",
+    "draft_of",
     "format_card",
     "write_draft",
 ]

@@ -38,6 +38,18 @@ class Given:
         """Name of the cohort."""
         return "my-study" if self.study is None else self.study.resolve().name
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is named but the study."""
+        named = (
+            self.outcome,
+            self.clinical,
+            self.expression,
+            self.features,
+            self.slides,
+        )
+        return not any(named)
+
     def absolute(self) -> Given:
         """Copy this with absolute paths; refuses those that do not exist."""
         paths = {}
