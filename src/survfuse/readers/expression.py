@@ -23,7 +23,7 @@ from survfuse.readers.genes import (
     plain_name,
     refuse_repeated_genes,
 )
-from survfuse.readers.matrices import MISSING, read_matrix
+from survfuse.readers.matrices import MISSING, NamedMatrix, read_matrix
 from survfuse.readers.slide_features import sha256_path
 from survfuse.readers.units import check_unit
 
@@ -75,6 +75,8 @@ def read_expression(
     orientation: Orientation = "patients_by_genes",
     gene_suffix: str | None = None,
     missing: Collection[str] = MISSING,
+    sheet: str | None = None,
+    encoding: str | None = None,
 ) -> Expression:
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
@@ -87,8 +89,8 @@ def read_expression(
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv`` (also ``.gz``), ``.parquet``, ``.h5ad``, one ``.json`` or a folder of
-        them
+        ``.csv``, ``.tsv``, ``.txt`` (also ``.gz``, ``.zip``), a workbook (``.xlsx``, ``.ods``),
+        ``.parquet``, ``.h5ad``, one ``.json`` or a folder of them
         (``{gene: value}``; the file's stem, minus a final ``_RNA``, is the patient).
     unit : str
         What the numbers are; never guessed, but refused where they contradict it.
@@ -104,6 +106,10 @@ def read_expression(
         Take only columns that end so, and take the ending off (``_rnaseq``).
     missing : collection of str
         Cells that mean "not known".
+    sheet : str or None
+        Sheet of a workbook; null takes the only one that has cells.
+    encoding : str or None
+        Encoding of a text that is neither UTF-8 nor UTF-16.
 
     Returns
     -------
@@ -118,14 +124,64 @@ def read_expression(
         were declared.
     """
     source = Path(path)
+    by_patient = _is_by_patient(source, orientation)
+    matrix = read_matrix(
+        source,
+        patient_column,
+        missing,
+        gene_suffix if by_patient else None,
+        sheet=sheet,
+        encoding=encoding,
+    )
+    return expression_of(
+        matrix,
+        source,
+        unit=unit,
+        genes=genes,
+        sha256=sha256_path(source),
+        orientation=orientation,
+        gene_suffix=gene_suffix,
+    )
+
+
+def _is_by_patient(source: Path | str, orientation: str) -> bool:
     if orientation not in ("patients_by_genes", "genes_by_patients"):
         raise InputError(
             f"{source}: unknown orientation {orientation!r}; patients_by_genes or "
             "genes_by_patients",
         )
-    by_patient = orientation == "patients_by_genes"
-    suffix = gene_suffix if by_patient else None
-    matrix = read_matrix(source, patient_column, missing, suffix)
+    return orientation == "patients_by_genes"
+
+
+def expression_of(
+    matrix: NamedMatrix,
+    source: Path | str,
+    *,
+    unit: str,
+    genes: str,
+    sha256: str,
+    orientation: Orientation = "patients_by_genes",
+    gene_suffix: str | None = None,
+) -> Expression:
+    """Check a matrix in memory and make it an expression matrix.
+
+    Parameters
+    ----------
+    matrix : NamedMatrix
+        Rows are patients, or genes, as `orientation` says.
+    source : path or str
+        What the matrix is called in messages.
+    sha256 : str
+        Hash of its content.
+    unit, genes, orientation, gene_suffix
+        As for :func:`read_expression`.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_expression`.
+    """
+    by_patient = _is_by_patient(source, orientation)
     with context(str(source)):
         rows = list(map(composed, matrix.rows))
         columns = list(map(composed, matrix.columns))
@@ -155,7 +211,7 @@ def read_expression(
         unit=unit,
         gene_ids=genes,
         source=str(source),
-        sha256=sha256_path(source),
+        sha256=sha256,
         notes=tuple(measured.notes),
         doubts=tuple(doubts),
     )
@@ -172,7 +228,7 @@ class _Genes:
 
 
 def _select_genes(
-    source: Path,
+    source: Path | str,
     kind: str,
     columns: Sequence[str],
     values: AnyArray,
@@ -213,7 +269,7 @@ def _with_suffix(
     columns: list[str],
     values: AnyArray,
     suffix: str,
-    source: Path,
+    source: Path | str,
 ) -> tuple[list[str], AnyArray]:
     places = [place for place, name in enumerate(columns) if name.endswith(suffix)]
     if not places:
@@ -236,7 +292,7 @@ def _distinct(
 
 
 def _check_patients(
-    source: Path,
+    source: Path | str,
     patients: Sequence[str],
 ) -> None:
     names = pd.Series(patients, dtype=object)
@@ -253,7 +309,7 @@ def _refuse_unmeasured(
     patients: Sequence[str],
     values: AnyArray,
     unit: str,
-    source: Path,
+    source: Path | str,
 ) -> None:
     """Refuse samples that were not measured: all counts 0, or one value for many genes."""
     known = np.isfinite(values).sum(axis=1)

@@ -89,7 +89,7 @@ def plain_name(gene: str, kind: str) -> str:
 def check_genes(
     genes: Sequence[str],
     kind: str,
-    path: Path,
+    path: Path | str,
     other_orientation: str,
 ) -> None:
     """Refuse gene ids that are plainly of another kind than declared.
@@ -99,7 +99,7 @@ def check_genes(
     genes : sequence of str
     kind : str
         One of :data:`GENE_IDS`.
-    path : Path
+    path : path or str
         For messages.
     other_orientation : str
         What to declare if these are patients.
@@ -142,7 +142,7 @@ def fits_kind(gene: str, kind: str) -> bool:
 def refuse_repeated_genes(
     before: Sequence[str],
     genes: Sequence[str],
-    path: Path,
+    path: Path | str,
 ) -> None:
     """Refuse a gene that stands in the file twice, also under two versions of its id.
 
@@ -150,7 +150,7 @@ def refuse_repeated_genes(
     ----------
     before, genes : sequence of str
         Names as they stand in the file and as :func:`plain_name` makes them.
-    path : Path
+    path : path or str
         For messages.
 
     Raises
