@@ -287,7 +287,7 @@ def write_cbioportal(folder: Path) -> Path:
 def write_cbioportal_table(file: Path, frame: pd.DataFrame) -> None:
     """Write a clinical table under its four lines of names, descriptions, types and priorities."""
     names = [column.replace("_", " ").title() for column in frame]
-    kinds = ["STRING" if kind == object else "NUMBER" for kind in frame.dtypes]
+    kinds = ["STRING" if kind.kind == "O" else "NUMBER" for kind in frame.dtypes]
     head = [names, names, kinds, ["1"] * len(names)]
     lines = ["#" + "\t".join(cells) for cells in head]
     file.write_text("\n".join(lines) + "\n" + frame.to_csv(sep="\t", index=False))

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 LONGEST = 60  # characters of a guess in the table
 
 
-FORMAT_NAMES: tuple[str, ...] = ()
+FORMAT_NAMES = (
+    *("mcat", "stamp", "trident", "clam", "cbioportal", "gdc", "xena", "hancock"),
+    "chimera",
+)
 """Names of :data:`survfuse.drafts.FORMATS`, which `--help` does not import."""
 
 
@@ -89,7 +92,7 @@ def _draft_study(given: Given, folder: Path, format_name: str | None) -> None:
     draft = (
         draft_of(given)
         if format_name is None
-        else format_card(format_name).draft(given)
+        else format_card(format_name).draft(given.absolute())
     )
     if sys.stdin.isatty():
         _ask(draft)

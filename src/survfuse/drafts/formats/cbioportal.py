@@ -49,7 +49,9 @@ def draft_cbioportal(given: Given) -> Draft:
     )
     draft = Draft(
         name=given.name,
-        title=["Drafted by --format cbioportal: X_MONTHS, X_STATUS with 1: before the event."],
+        title=[
+            "Drafted by --format cbioportal: X_MONTHS, X_STATUS with 1: before the event."
+        ],
     )
     endpoints = _endpoints(patients)
     if not endpoints:
@@ -60,9 +62,15 @@ def draft_cbioportal(given: Given) -> Draft:
     samples = _sample_table(folder)
     is_tcga = samples is not None and are_samples(samples["SAMPLE_ID"])
     if is_tcga:
-        draft.add("match", "tcga", "patients by the first 12 characters of each barcode")
+        draft.add(
+            "match", "tcga", "patients by the first 12 characters of each barcode"
+        )
     taken = put_endpoints(draft, patients, "PATIENT_ID", endpoints)
-    others = [name for name in patients.frame if name.endswith(("_STATUS", "_MONTHS"))]
+    others = [
+        name
+        for name in map(str, patients.frame)
+        if name.endswith(("_STATUS", "_MONTHS"))
+    ]
     put_clinical(draft, patients, "PATIENT_ID", [*taken, *others, "OTHER_PATIENT_ID"])
     _put_expression(draft, given, folder, samples, is_tcga=is_tcga)
     return draft
@@ -81,7 +89,9 @@ def _endpoints(table: GivenTable) -> list[NamedEndpoint]:
             continue
         bits = {text: int(bool(happened)) for text, happened in values.items()}
         why = "the format's: X_MONTHS"
-        endpoints.append(NamedEndpoint(key.lower(), (time,), "months", status, bits, why=why))
+        endpoints.append(
+            NamedEndpoint(key.lower(), (time,), "months", status, bits, why=why)
+        )
     return sorted(endpoints, key=lambda one: one.key != "os")
 
 
@@ -94,7 +104,9 @@ def _happened(text: str) -> bool | None:
 
 def _sample_table(folder: Path) -> pd.DataFrame | None:
     """Table of samples and patients; None where the study has none."""
-    files = files_below(folder, "data_clinical_sample.txt", "data_bcr_clinical_data_sample.txt")
+    files = files_below(
+        folder, "data_clinical_sample.txt", "data_bcr_clinical_data_sample.txt"
+    )
     if not files:
         return None
     frame = read_given(files[0]).frame
@@ -122,11 +134,13 @@ def _put_expression(
                 file = found[0]
                 break
     if file is None:
-        draft.note(f"no expression: none of {', '.join(f'{name}.txt' for name in _UNITS)}")
+        draft.note(
+            f"no expression: none of {', '.join(f'{name}.txt' for name in _UNITS)}"
+        )
         return
     stem = file.name.partition(".")[0]
     matrix = read_given(file).frame
-    ids = [name for name in matrix if name not in (_HUGO, _ENTREZ)]
+    ids = [name for name in map(str, matrix) if name not in (_HUGO, _ENTREZ)]
     section = draft.section("expression")
     own = _written(draft, matrix, ids, samples, is_tcga=is_tcga)
     if own:
@@ -191,7 +205,9 @@ def _written(
     if nameless:
         reasons.append(f"{nameless} rows have no symbol")
     if renamed:
-        reasons.append("samples are called otherwise than patients; the first of each is taken")
+        reasons.append(
+            "samples are called otherwise than patients; the first of each is taken"
+        )
     return "; ".join(reasons)
 
 
@@ -199,7 +215,8 @@ def _numbers_of(values: pd.DataFrame) -> str:
     """Write patients by genes; of genes that stand twice, the sum."""
     plain = values.apply(pd.to_numeric, errors="coerce")
     summed = plain.T.groupby(level=0, sort=False).sum(min_count=1).T
-    return summed.rename_axis("patient_id").to_csv(lineterminator="\n")
+    text: str = summed.rename_axis("patient_id").to_csv(lineterminator="\n")
+    return text
 
 
 CBIOPORTAL = Format(

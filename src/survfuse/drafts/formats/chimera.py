@@ -8,7 +8,6 @@ from survfuse._errors import ConfigError, listed
 from survfuse.drafts.draft import Draft
 from survfuse.drafts.formats.chimera_fields import (
     ENDPOINT,
-    LABELS,
     MISSING,
     TIMES,
     Fields,
@@ -23,7 +22,7 @@ from survfuse.drafts.guess import Guess
 
 UNI = 1024
 """Width of the features that the challenge released."""
-_NEEDS = "--outcome FOLDER with <ID>_CD.json and <ID>_RNA.json below [--features FOLDER of <ID>_HE.pt]"
+_NEEDS = "--outcome FOLDER with <ID>_CD.json, <ID>_RNA.json below [--features FOLDER of <ID>_HE.pt]"
 
 
 def draft_chimera(given: Given) -> Draft:
@@ -38,11 +37,14 @@ def draft_chimera(given: Given) -> Draft:
     """
     root = folder_of(given, "chimera", "of the challenge's training data")
     data = root / "data" if (root / "data").is_dir() else root
-    files = {file.name.removesuffix("_CD.json"): file for file in files_below(data, "*_CD.json")}
+    files = {
+        file.name.removesuffix("_CD.json"): file
+        for file in files_below(data, "*_CD.json")
+    }
     if not files:
         raise ConfigError(
-            f"--format chimera: {data} has no <ID>_CD.json: the challenge's clinical data, one file "
-            "per patient beside <ID>_RNA.json",
+            f"--format chimera: {data} has no <ID>_CD.json: the clinical data, one file per "
+            "patient beside <ID>_RNA.json",
         )
     fields = read_fields(files)
     draft = Draft(
@@ -59,8 +61,14 @@ def draft_chimera(given: Given) -> Draft:
     put_expression(draft, data)
     _put_slides(draft, given, root, data)
     if fields.twice:
-        names = ", ".join(f"{first} and {second}" for first, second in fields.twice.items())
-        draft.add("exclude", list(fields.twice.values()), f"one patient under two ids: {names}")
+        names = ", ".join(
+            f"{first} and {second}" for first, second in fields.twice.items()
+        )
+        draft.add(
+            "exclude",
+            list(fields.twice.values()),
+            f"one patient under two ids: {names}",
+        )
     return draft
 
 
@@ -94,7 +102,9 @@ def _put_clinical(draft: Draft, fields: Fields) -> None:
             continue
         spec = column_spec(name, fields)
         if spec is None:
-            section.note(f"{name}: no field of the challenge, left out: {fields.seen(name)}")
+            section.note(
+                f"{name}: no field of the challenge, left out: {fields.seen(name)}"
+            )
         else:
             columns.put(name, Guess(*spec))
     section.add("missing", list(MISSING), "the challenge's words for not known")
@@ -120,23 +130,31 @@ def _put_slides(draft: Draft, given: Given, root: Path, data: Path) -> None:
     if images:
         place = given.slides or data
         columns["path"] = {
-            f"{patient}_HE": file.relative_to(place).as_posix() for patient, file in images.items()
+            f"{patient}_HE": file.relative_to(place).as_posix()
+            for patient, file in images.items()
         }
         masks = _by_patient(files_below(place, "*_HE_mask.tif"), "_HE_mask.tif")
         columns["mask"] = {
-            f"{patient}_HE": file.relative_to(place).as_posix() for patient, file in masks.items()
+            f"{patient}_HE": file.relative_to(place).as_posix()
+            for patient, file in masks.items()
         }
     put_slide_table(draft, section, owners, "<ID>_HE is the slide of <ID>", columns)
     if images:
         section.add("images", given.slides or data, f"{len(images)} slides")
-        section.add("masks", given.slides or data, f"{len(columns['mask'])} tissue masks")
+        section.add(
+            "masks", given.slides or data, f"{len(columns['mask'])} tissue masks"
+        )
     _put_features(draft, tensors)
 
 
 def _put_features(draft: Draft, tensors: dict[str, Path]) -> None:
     section = draft.section("slides")
     if not tensors:
-        section.add("features", Path("features"), "no <ID>_HE.pt: `survfuse extract` writes them")
+        section.add(
+            "features",
+            Path("features"),
+            "no <ID>_HE.pt: `survfuse extract` writes them",
+        )
         return
     folders = {file.parent for file in tensors.values()}
     folder = folders.pop() if len(folders) == 1 else Path(*_common(folders | folders))
@@ -145,7 +163,9 @@ def _put_features(draft: Draft, tensors: dict[str, Path]) -> None:
     if width == UNI:
         section.add("encoder", "uni", "1024 wide, as the released features")
     else:
-        section.note(f"{width} features a tile: not the released ones (UNI, {UNI}); add `encoder`")
+        section.note(
+            f"{width} features a tile: not the released ones (UNI, {UNI}); add `encoder`"
+        )
 
 
 def _by_patient(files: list[Path], ending: str) -> dict[str, Path]:

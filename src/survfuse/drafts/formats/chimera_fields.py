@@ -93,7 +93,9 @@ class Fields:
     def seen(self, name: str) -> str:
         """Texts of a field and how often they stand there."""
         counts = self.values(name)
-        return ", ".join(f"{text or 'empty'}: {counts[text]}" for text in sorted(counts)[:8])
+        return ", ".join(
+            f"{text or 'empty'}: {counts[text]}" for text in sorted(counts)[:8]
+        )
 
     def without(self, *names: str) -> list[str]:
         """Patients for whom one of these fields is not known."""
@@ -125,10 +127,12 @@ def read_fields(files: Mapping[str, Path]) -> Fields:
     for patient, file in sorted(files.items()):
         content = read_json(file)
         if not isinstance(content, dict):
-            raise InputError(f"{file}: expected an object of fields, got {type(content).__name__}")
+            raise InputError(
+                f"{file}: expected an object of fields, got {type(content).__name__}"
+            )
         fields: dict[str, str] = {}
         for key, value in content.items():
-            name = names.get(key.strip().casefold(), key)
+            name = names.get(str(key).strip().casefold(), str(key))
             if name in fields:
                 raise InputError(f"{file}: {name} stands twice, in two letter cases")
             text = _text(value, f"{file}: {key}")
@@ -151,7 +155,9 @@ def _text(value: Any, where: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str | int | float):
-        raise InputError(f"{where}: expected a text or a number, got {type(value).__name__}")
+        raise InputError(
+            f"{where}: expected a text or a number, got {type(value).__name__}"
+        )
     return str(value).strip()
 
 
@@ -174,7 +180,9 @@ def _same_patient(patients: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     return twice
 
 
-def column_spec(name: str, fields: Fields) -> tuple[dict[str, object], str, bool] | None:
+def column_spec(
+    name: str, fields: Fields
+) -> tuple[dict[str, object], str, bool] | None:
     """Say what a field is, with evidence and certainty; None for fields of others."""
     if name == DOSES:
         why = "doses received during follow-up: who relapses early receives fewer"

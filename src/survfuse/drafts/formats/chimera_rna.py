@@ -24,7 +24,10 @@ def put_expression(draft: Draft, folder: Path) -> None:
     InputError
         When a file is no object of numbers.
     """
-    files = {file.name.removesuffix(ENDING): file for file in files_below(folder, f"*{ENDING}")}
+    files = {
+        file.name.removesuffix(ENDING): file
+        for file in files_below(folder, f"*{ENDING}")
+    }
     if not files:
         draft.note("no expression: no <ID>_RNA.json")
         return
@@ -37,7 +40,9 @@ def put_expression(draft: Draft, folder: Path) -> None:
         draft.tables["expression.csv"] = _table(files)
         evidence = f"written beside this file from {len(files)} files <ID>{ENDING}"
         section.add("path", Path("expression.csv"), evidence)
-    section.add("unit", "vst", f"the challenge's; {FLOOR:g} is the floor of unexpressed genes")
+    section.add(
+        "unit", "vst", f"the challenge's; {FLOOR:g} is the floor of unexpressed genes"
+    )
     section.add("genes", "symbol", "HGNC symbols")
 
 

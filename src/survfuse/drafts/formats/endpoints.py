@@ -95,7 +95,9 @@ def _put_endpoint(
         section.add("event_values", dict(endpoint.values), f"1 is {one}")
     section.add("endpoint", ENDPOINTS.get(endpoint.key, endpoint.key))
     columns = (*endpoint.time, endpoint.status)
-    put_missing(section, [word for name in columns for word in unknown_words(frame[name])])
+    put_missing(
+        section, [word for name in columns for word in unknown_words(frame[name])]
+    )
     _put_exclusion(section, table, endpoint, patient, times)
 
 
@@ -114,7 +116,11 @@ def _put_exclusion(
         "a time of 0 or less": times <= 0,
         "no status": (~status.isin(known(status))).to_numpy(),
     }
-    reasons = [f"{ids[rows].nunique()} with {what}" for what, rows in wrong.items() if rows.any()]
+    reasons = [
+        f"{ids[rows].nunique()} with {what}"
+        for what, rows in wrong.items()
+        if rows.any()
+    ]
     if reasons:
         evidence = f"left out, counted and listed: {', '.join(reasons)}"
         section.add("exclude_invalid", True, evidence)

@@ -47,7 +47,9 @@ def draft_gdc(given: Given) -> Draft:
     fields = _fields(table)
     draft = Draft(
         name=given.name,
-        title=["Drafted by --format gdc: the time to death, else to the last follow-up, in days."],
+        title=[
+            "Drafted by --format gdc: the time to death, else to the last follow-up, in days."
+        ],
     )
     patient, status = fields["submitter_id"], fields["vital_status"]
     inputs = [fields[name] for name in _INPUTS if name in fields]
@@ -64,7 +66,9 @@ def draft_gdc(given: Given) -> Draft:
         why="the format's: days_to_…",
     )
     taken = put_endpoints(draft, table, patient, [endpoint])
-    put_clinical(draft, table, patient, {*taken, *(set(table.frame) - {*inputs})})
+    put_clinical(
+        draft, table, patient, {*taken, *(set(map(str, table.frame)) - {*inputs})}
+    )
     folder = given.expression or given.outcome
     if folder is not None and folder.is_dir():
         put_counts(draft, folder)
@@ -97,7 +101,9 @@ def _fields(table: GivenTable) -> dict[str, str]:
         if column == "case_submitter_id" or column == "cases.submitter_id":
             field = "submitter_id"
         fields.setdefault(field, column)
-    absent = [name for name in ("submitter_id", "vital_status", *_TIMES) if name not in fields]
+    absent = [
+        name for name in ("submitter_id", "vital_status", *_TIMES) if name not in fields
+    ]
     if absent:
         raise ConfigError(
             f"--format gdc: {table.path}: no field {listed(absent)}; expected the portal's "
@@ -128,7 +134,9 @@ def _one_row_per_case(
         f"patients.csv is clinical.tsv with one row per case: rows of {repeated} cases differ "
         "(treatments, diagnoses); of each field the first known value is taken.",
     )
-    return GivenTable(Path("patients.csv"), merged.astype(pd.StringDtype("python")).astype(object))
+    return GivenTable(
+        Path("patients.csv"), merged.astype(pd.StringDtype("python")).astype(object)
+    )
 
 
 _NEEDS = "--outcome FOLDER that holds clinical.tsv (and the sample sheet with its files of counts)"

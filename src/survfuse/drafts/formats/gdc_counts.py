@@ -45,7 +45,9 @@ def put_counts(draft: Draft, folder: Path) -> None:
             "that says whose they are: the button Sample Sheet of the portal's cart",
         )
     chosen, left_out = _chosen(sheets[0], files)
-    draft.tables["expression.csv"] = _matrix({case: files[name] for case, name in chosen.items()})
+    draft.tables["expression.csv"] = _matrix(
+        {case: files[name] for case, name in chosen.items()}
+    )
     section = draft.section("expression")
     section.add(
         "path",
@@ -55,7 +57,9 @@ def put_counts(draft: Draft, folder: Path) -> None:
     section.add("unit", "counts", "unstranded reads of STAR")
     section.add("genes", "ensembl", "gene_id")
     if left_out:
-        section.note(f"left out, of normal tissue or a second sample: {listed(left_out, 5)}")
+        section.note(
+            f"left out, of normal tissue or a second sample: {listed(left_out, 5)}"
+        )
 
 
 def _chosen(sheet: Path, files: dict[str, Path]) -> tuple[dict[str, str], list[str]]:
@@ -98,12 +102,14 @@ def _matrix(files: dict[str, Path]) -> str:
 def _counts(file: Path) -> Iterator[tuple[str, str]]:
     """Genes and their reads; summaries of the aligner (N_unmapped) are none."""
     if regular_file(file) > _LARGEST:
-        raise InputError(f"{file}: more than {_LARGEST} bytes; a file of counts has 4 MB")
+        raise InputError(
+            f"{file}: more than {_LARGEST} bytes; a file of counts has 4 MB"
+        )
     frame: pd.DataFrame = read_given(file).frame
     absent = [name for name in (_GENE, _COUNT) if name not in frame]
     if absent:
-        raise InputError(f"{file}: no column {listed(absent)}, has {listed(map(str, frame), 8)}")
+        raise InputError(
+            f"{file}: no column {listed(absent)}, has {listed(map(str, frame), 8)}"
+        )
     genes = frame[~frame[_GENE].str.startswith("N_")]
     yield from zip(genes[_GENE], genes[_COUNT], strict=True)
-
-

@@ -91,7 +91,9 @@ def draft_hancock(given: Given) -> Draft:
     )
     _put_clinical(draft.section("clinical"), table)
     blood = draft.section("modalities").section("blood")
-    blood.add("table", frames["blood.csv"].value, f"{len(frames['blood.csv'].frame)} rows")
+    blood.add(
+        "table", frames["blood.csv"].value, f"{len(frames['blood.csv'].frame)} rows"
+    )
     blood.add("patient", "patient_id")
     draft.note(
         "tiles of the tissue microarrays (tma_tile_dtr_256_*.npz) are two vectors in one row: "
@@ -121,8 +123,12 @@ def _put_clinical(section: Section, table: GivenTable) -> None:
     for name in _NOMINAL:
         columns.add(name, {"kind": "nominal", **_LABELS.get(name, {})})
     for name, (levels, missing, why) in _ORDINAL.items():
-        columns.add(name, {"kind": "ordinal", "levels": levels, "missing": missing}, why)
-    section.note("undeclared, as they are hindsight: recurrence, survival_status, days_to_…")
+        columns.add(
+            name, {"kind": "ordinal", "levels": levels, "missing": missing}, why
+        )
+    section.note(
+        "undeclared, as they are hindsight: recurrence, survival_status, days_to_…"
+    )
 
 
 HANCOCK = Format(

@@ -11,7 +11,14 @@ from survfuse.drafts.given import Given
 
 _MOST = 200_000
 """Files and folders that are looked at below a folder."""
-_SKIPPED = ("contours", "contours_geojson", "thumbnails", "visualization", "masks", "stitches")
+_SKIPPED = (
+    "contours",
+    "contours_geojson",
+    "thumbnails",
+    "visualization",
+    "masks",
+    "stitches",
+)
 
 
 def folder_of(given: Given, name: str, needs: str) -> Path:
@@ -53,7 +60,11 @@ def _walk(folder: Path) -> Iterator[Path]:
                 raise ConfigError(
                     f"{folder}: more than {_MOST} files below; name a folder nearer to the data",
                 )
-            if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            if (
+                path.is_dir()
+                and not path.is_symlink()
+                and not path.name.startswith(".")
+            ):
                 if path.name not in _SKIPPED:
                     waiting.append(path)
             elif path.is_file():
@@ -100,6 +111,7 @@ def folder_of_features(
 ) -> Path | None:
     """Return the folder of one of these names, nearest to the root, that holds feature files."""
     for name in names:
-        for file in files_below(root, *(f"{name}/*{ending}" for ending in endings)):
-            return file.parent
+        files = files_below(root, *(f"{name}/*{ending}" for ending in endings))
+        if files:
+            return files[0].parent
     return None

@@ -2,89 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from survfuse._errors import ConfigError, listed
-from survfuse.drafts.columns import put_columns
 from survfuse.drafts.draft import Draft
-from survfuse.drafts.formats.slides import owners_by_name, put_features, put_slide_table
+from survfuse.drafts.general import draft_of
 from survfuse.drafts.given import Given
 from survfuse.drafts.ids import id_column
-from survfuse.drafts.outcome import put_outcome
+from survfuse.drafts.slides import put_features
 from survfuse.drafts.tables import GivenTable, read_given
-from survfuse.readers.features import list_features
-
-_SLIDE = ("slide_id", "slide", "FILENAME", "filename", "wsi")
 
 
-def put_outcome_table(draft: Draft, given: Given, table: GivenTable) -> str:
-    """Write outcome and clinical columns of a user's own table; return its column of patients.
-
-    Raises
-    ------
-    ConfigError
-        When no column can be that of the patients.
-    """
-    patient = id_column(table.frame)
-    if patient is None:
-        raise ConfigError(
-            f"{table.path}: no column of patient ids: filled in every row, and no decimals",
-        )
-    taken = {patient.value, *_SLIDE, *put_outcome(draft, table, patient)}
-    clinical = table
-    if given.clinical is not None:
-        clinical = read_given(given.clinical)
-    section = draft.section("clinical")
-    section.add("table", clinical.value, f"{len(clinical.frame)} rows")
-    own = id_column(clinical.frame, [table.frame]) if clinical is not table else patient
-    if own is not None:
-        section.add("patient", own.value, own.evidence, certain=own.certain)
-        taken.add(own.value)
-    put_columns(section, clinical, taken)
-    if not section.section("columns").items:
-        del draft.items["clinical"]
-    return patient.value
-
-
-def put_slides_of_patients(
-    draft: Draft,
+def draft_with_features(
     given: Given,
-    table: GivenTable,
-    patient: str,
     folder: Path,
-    name: str,
-) -> None:
-    """Write the slides: of the table of slides, of the table of outcomes, or by their names.
+    columns: Sequence[str],
+    title: str,
+) -> Draft:
+    """Draft a cohort file from a table of outcomes and a folder of feature files.
+
+    Parameters
+    ----------
+    given : Given
+        `slides` may be a table of slides and patients.
+    folder : path
+        Of the feature files.
+    columns : sequence of str
+        What the format calls the column of slides.
+    title : str
+        Comment above the draft.
 
     Raises
     ------
     ConfigError
-        When the table of slides lacks a column, or no slide is called like a patient.
+        When the table of slides has no column of slides or of patients.
     """
-    section = draft.section("slides")
-    slides = table
+    draft = draft_of(replace(given, features=None, slides=None))
+    draft.title.append(title)
+    assert given.outcome is not None
+    outcome = read_given(given.outcome)
+    patient = id_column(outcome.frame)
+    ids = [] if patient is None else list(outcome.frame[patient.value])
+    tables: list[tuple[GivenTable, str]] = []
     if given.slides is not None:
-        slides = read_given(given.slides)
-    slide = next((column for column in _SLIDE if column in slides.frame), None)
-    if slide is not None:
-        own = id_column(slides.frame.drop(columns=slide), ids=set(table.frame[patient]))
-        if own is None:
-            raise ConfigError(f"{slides.path}: no column of patient ids beside {slide}")
-        section.add("table", slides.value, f"{len(slides.frame)} rows")
-        section.add("slide", slide)
-        section.add("patient", own.value, own.evidence, certain=own.certain)
-    elif given.slides is not None:
+        tables.append(_slide_table(given.slides, columns, ids))
+    if patient is not None:
+        tables.append((outcome, patient.value))
+    put_features(draft, folder, ids, tables)
+    return draft
+
+
+def _slide_table(
+    file: Path,
+    columns: Sequence[str],
+    ids: Sequence[str],
+) -> tuple[GivenTable, str]:
+    """Table of slides, and its column of patients."""
+    if file.is_dir():
         raise ConfigError(
-            f"--format {name}: {given.slides}: no column {' or '.join(_SLIDE)}, the table has "
-            f"{listed(map(str, slides.frame), 12)}",
+            f"--slides {file}: expected a table of slides and patients here, got a folder; slides "
+            "whose features are there need none",
         )
-    else:
-        owners, others = owners_by_name(
-            list_features(folder).ready,
-            table.frame[patient],
-            where=f"--format {name}",
+    table = read_given(file)
+    slide = [name for name in columns if name in table.frame]
+    patient = id_column(table.frame.drop(columns=slide), ids=ids)
+    if not slide or patient is None:
+        raise ConfigError(
+            f"--slides {file}: expected a column {' or '.join(columns)} and one of patients, got "
+            f"{listed(map(str, table.frame), 12)}",
         )
-        put_slide_table(draft, section, owners, "names of slides begin with the patient's id")
-        if others:
-            section.note(f"{len(others)} slides of no patient, left out: {listed(others, 5)}")
-    put_features(section, folder)
+    return table, patient.value

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from survfuse._errors import ConfigError, listed
 from survfuse.drafts.draft import Draft
 from survfuse.drafts.formats.layout import files_below
-from survfuse.drafts.formats.outcome_table import put_outcome_table, put_slides_of_patients
+from survfuse.drafts.formats.outcome_table import draft_with_features
 from survfuse.drafts.given import Format, Given
-from survfuse.drafts.tables import read_given
+
+_SLIDES = ("slide_id", "wsi", "slide")
 
 
 def draft_trident(given: Given) -> Draft:
@@ -22,26 +22,18 @@ def draft_trident(given: Given) -> Draft:
         When the table was not named, or the job has no features or those of several encoders.
     """
     if given.features is None or given.outcome is None or given.outcome.is_dir():
-        raise ConfigError(f"--format trident: expected {_NEEDS}")
-    draft = Draft(
-        name=given.name,
-        title=["Drafted by --format trident: features of a job folder, outcomes of a table."],
-    )
-    table = read_given(given.outcome)
-    patient = put_outcome_table(draft, given, table)
+        raise ConfigError(f"--format trident: expected {TRIDENT.needs}")
     folder = _features(given.features)
-    put_slides_of_patients(draft, given, table, patient, folder, "trident")
-    kind = folder.name.removeprefix("features_")
-    draft.section("slides").note(f"{kind}, {folder.parent.name}: the folder's name")
-    return draft
+    title = f"By --format trident: features of {folder.parent.name}/{folder.name}."
+    return draft_with_features(given, folder, _SLIDES, title)
 
 
 def _features(job: Path) -> Path:
     """Return the folder ``features_<encoder>`` of a job; the job itself may be one."""
-    files = files_below(job, "features_*/*.h5") or files_below(job, "slide_features_*/*.h5")
+    files = files_below(job, "features_*/*.h5") or files_below(
+        job, "slide_features_*/*.h5"
+    )
     folders = list(dict.fromkeys(file.parent for file in files))
-    if re.match(r"(slide_)?features_", job.name):
-        folders = folders or [job]
     if not folders:
         raise ConfigError(
             f"--format trident: {job} has no features_<encoder>/*.h5, which TRIDENT writes below "
@@ -56,10 +48,9 @@ def _features(job: Path) -> Path:
     return folders[0]
 
 
-_NEEDS = "--outcome TABLE --features JOB_DIR [--slides TABLE of slide_id and patient]"
 TRIDENT = Format(
     name="trident",
     what="TRIDENT: a job folder with features_<encoder>/*.h5, and a table of outcomes",
-    needs=_NEEDS,
+    needs="--outcome TABLE --features JOB_DIR [--slides TABLE of slide_id and patient]",
     draft=draft_trident,
 )

@@ -14,7 +14,12 @@ from survfuse.drafts.ids import are_samples
 from survfuse.drafts.tables import GivenTable, known, read_given
 
 _SURVIVAL = ("*survival.tsv", "*survival.tsv.gz", "*_survival.txt", "*survival.txt.gz")
-_CLINICAL = ("*clinicalMatrix", "*.clinical.tsv*", "*GDC_phenotype.tsv*", "*phenotype.tsv*")
+_CLINICAL = (
+    "*clinicalMatrix",
+    "*.clinical.tsv*",
+    "*GDC_phenotype.tsv*",
+    "*phenotype.tsv*",
+)
 _UNITS = {
     "star_counts": ("log2counts", "log2(count + 1)"),
     "htseq_counts": ("log2counts", "log2(count + 1)"),
@@ -40,7 +45,9 @@ def draft_xena(given: Given) -> Draft:
     folder = folder_of(given, "xena", "of downloads from UCSC Xena")
     what = "the dataset phenotype, survival data, of a cohort's page"
     survival = read_given(one_file(folder, _SURVIVAL, "xena", what))
-    sample = next((name for name in ("sample", "sampleID") if name in survival.frame), None)
+    sample = next(
+        (name for name in ("sample", "sampleID") if name in survival.frame), None
+    )
     endpoints = _endpoints(survival)
     if sample is None or not endpoints:
         raise ConfigError(
@@ -49,10 +56,14 @@ def draft_xena(given: Given) -> Draft:
         )
     draft = Draft(
         name=given.name,
-        title=["Drafted by --format xena: rows are samples; OS and OS.time (in days), DSS, PFI."],
+        title=[
+            "Drafted by --format xena: rows are samples; OS and OS.time (in days), DSS, PFI."
+        ],
     )
     if are_samples(survival.frame[sample]):
-        evidence = "patients by the first 12 characters; samples of normal tissue are left out"
+        evidence = (
+            "patients by the first 12 characters; samples of normal tissue are left out"
+        )
         draft.add("match", "tcga", evidence)
     put_endpoints(draft, survival, sample, endpoints)
     _put_clinical(draft, given, folder)
@@ -64,9 +75,15 @@ def _endpoints(table: GivenTable) -> list[NamedEndpoint]:
     endpoints = []
     for name in _ENDPOINTS:
         time = f"{name}.time"
-        if name in table.frame and time in table.frame and len(known(table.frame[name])):
+        if (
+            name in table.frame
+            and time in table.frame
+            and len(known(table.frame[name]))
+        ):
             why = "the format's: days"
-            endpoints.append(NamedEndpoint(name.lower(), (time,), "days", name, why=why))
+            endpoints.append(
+                NamedEndpoint(name.lower(), (time,), "days", name, why=why)
+            )
     return endpoints
 
 
@@ -79,14 +96,20 @@ def _put_clinical(draft: Draft, given: Given, folder: Path) -> None:
         return
     table = read_given(file)
     names = ("sampleID", "sample", "submitter_id.samples")
-    sample = next((name for name in names if name in table.frame), str(table.frame.columns[0]))
+    sample = next(
+        (name for name in names if name in table.frame), str(table.frame.columns[0])
+    )
     put_clinical(draft, table, sample, {"_PATIENT", "sample_type", "_INTEGRATION"})
 
 
 def _put_expression(draft: Draft, given: Given, folder: Path, survival: Path) -> None:
     file = given.expression
     if file is None:
-        patterns = [f"*{part}{ending}" for part in _UNITS for ending in ("", ".gz", ".tsv*", ".txt*")]
+        patterns = [
+            f"*{part}{ending}"
+            for part in _UNITS
+            for ending in ("", ".gz", ".tsv*", ".txt*")
+        ]
         found = [path for path in files_below(folder, *patterns) if path != survival]
         file = found[0] if found else None
     if file is None:
@@ -94,14 +117,20 @@ def _put_expression(draft: Draft, given: Given, folder: Path, survival: Path) ->
         return
     section = draft.section("expression")
     section.add("path", file)
-    section.add("orientation", "genes_by_patients", "a row per gene, a column per sample")
+    section.add(
+        "orientation", "genes_by_patients", "a row per gene, a column per sample"
+    )
     first = _first_gene(file)
     kind = "ensembl" if first.startswith("ENSG") else "symbol"
     section.add("genes", kind, f"{first}, …")
     part = next((part for part in _UNITS if part in file.name), None)
     if part is None:
-        evidence = f"{file.name} is no name of Xena's whose unit is known; its page says it"
-        section.ask("unit", "log2counts, log2tpm, log2fpkm or zscore", evidence=evidence)
+        evidence = (
+            f"{file.name} is no name of Xena's whose unit is known; its page says it"
+        )
+        section.ask(
+            "unit", "log2counts, log2tpm, log2fpkm or zscore", evidence=evidence
+        )
     else:
         unit, why = _UNITS[part]
         section.add("unit", unit, f"{part}: {why}, as its page says")
