@@ -455,7 +455,7 @@ def write_chimera(folder: Path, *, flat: bool = False, old: bool = False) -> Pat
     """Write the challenge's training folder, with some of its spellings and one id twice."""
     own = people()
     table = own.table
-    rng = np.random.default_rng(3)
+    doses = np.random.default_rng(3).integers(-1, 20, PATIENTS)
     ids = [f"3A_{number:03d}" for number in range(PATIENTS - 2)] + ["3B_417", "3B_417_"]
     data = folder / "data"
     data.mkdir(parents=True)
@@ -477,7 +477,7 @@ def write_chimera(folder: Path, *, flat: bool = False, old: bool = False) -> Pat
             "LVI": ["No", "Yes", "-1"][same % 3],
             "variant": ["UCC", "UCC + Variant"][same % 5 == 0],
             "EORTC": ["High risk", "Highest risk", "Intermediate risk"][same % 3],
-            "no_instillations": float(rng.integers(-1, 20)),
+            "no_instillations": float(doses[same]),
             "BRS": ["BRS1", "BRS2", "BRS3"][same % 3],
             "progression": int(person["dead"]),
             time: float(person["months"]),
