@@ -21,9 +21,9 @@ from survfuse.readers.genes import (
     is_summary,
     looks_like_genes,
     plain_name,
-    refuse_repeated_genes,
 )
 from survfuse.readers.matrices import MISSING, NamedMatrix, read_matrix
+from survfuse.readers.repeated_genes import Duplicates, check_duplicates, one_of_each
 from survfuse.readers.slide_features import sha256_path
 from survfuse.readers.units import check_unit
 
@@ -77,6 +77,8 @@ def read_expression(
     missing: Collection[str] = MISSING,
     sheet: str | None = None,
     encoding: str | None = None,
+    duplicates: Duplicates = "refuse",
+    repeated_patients: bool = False,
 ) -> Expression:
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
@@ -110,6 +112,11 @@ def read_expression(
         Sheet of a workbook; null takes the only one that has cells.
     encoding : str or None
         Encoding of a text that is neither UTF-8 nor UTF-16.
+    duplicates : {"refuse", "mean", "max", "sum", "first"}
+        What becomes of a gene that stands in several columns (one symbol, or one Ensembl id in
+        several versions), for each patient by itself. `sum` is for linear units only.
+    repeated_patients : bool
+        Let names of patients stand several times; what becomes of them is left to the caller.
 
     Returns
     -------
@@ -130,6 +137,7 @@ def read_expression(
         patient_column,
         missing,
         gene_suffix if by_patient else None,
+        unnamed=not by_patient,
         sheet=sheet,
         encoding=encoding,
     )
@@ -141,6 +149,8 @@ def read_expression(
         sha256=sha256_path(source),
         orientation=orientation,
         gene_suffix=gene_suffix,
+        duplicates=duplicates,
+        repeated_patients=repeated_patients,
     )
 
 
@@ -162,6 +172,8 @@ def expression_of(
     sha256: str,
     orientation: Orientation = "patients_by_genes",
     gene_suffix: str | None = None,
+    duplicates: Duplicates = "refuse",
+    repeated_patients: bool = False,
 ) -> Expression:
     """Check a matrix in memory and make it an expression matrix.
 
@@ -173,7 +185,7 @@ def expression_of(
         What the matrix is called in messages.
     sha256 : str
         Hash of its content.
-    unit, genes, orientation, gene_suffix
+    unit, genes, orientation, gene_suffix, duplicates, repeated_patients
         As for :func:`read_expression`.
 
     Raises
@@ -182,14 +194,17 @@ def expression_of(
         As :func:`read_expression`.
     """
     by_patient = _is_by_patient(source, orientation)
+    check_duplicates(source, duplicates, unit)
     with context(str(source)):
         rows = list(map(composed, matrix.rows))
         columns = list(map(composed, matrix.columns))
     refuse_strange(source, rows, "name of row")
     refuse_strange(source, columns, "name of column", lines=True)
     values = matrix.values
+    notes = list(matrix.notes)
     if not by_patient:
         rows, columns, values = columns, rows, values.T
+        columns, values = _named(columns, values, notes)
     other = "genes_by_patients" if by_patient else "patients_by_genes"
     if looks_like_genes(rows):
         raise InputError(
@@ -199,9 +214,12 @@ def expression_of(
     if gene_suffix is not None:
         columns, values = _with_suffix(columns, values, gene_suffix, source)
         rows, values = _distinct(rows, values)
-    _check_patients(source, rows)
-    measured = _select_genes(source, genes, columns, values, other)
-    doubts = [*matrix.notes, *measured.doubts]
+    if not repeated_patients:
+        _refuse_repeated_patients(source, rows)
+    if not all(map(str.strip, rows)):
+        raise InputError(f"{source}: a patient has an empty name")
+    measured = _select_genes(source, genes, columns, values, other, duplicates)
+    doubts = [*notes, *measured.doubts]
     doubts += check_unit(measured.values, unit, source)
     _refuse_unmeasured(rows, measured.values, unit, source)
     return Expression(
@@ -233,6 +251,7 @@ def _select_genes(
     columns: Sequence[str],
     values: AnyArray,
     other: str,
+    duplicates: Duplicates,
 ) -> _Genes:
     """Leave out what is no gene of this kind; where most are none, the kind is refused."""
     stripped = pd.Series([name.strip() for name in columns])
@@ -248,8 +267,16 @@ def _select_genes(
             f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}",
         )
     names = before.map(lambda name: plain_name(name, kind))
-    genes = _Genes(names.tolist(), values[:, ~strange.to_numpy()], [], [])
-    refuse_repeated_genes(before.tolist(), genes.names, source)
+    genes = _Genes(
+        *one_of_each(
+            before.tolist(),
+            names.tolist(),
+            values[:, ~strange.to_numpy()],
+            duplicates,
+            source,
+        ),
+        [],
+    )
     if left_out:
         genes.doubts.append(
             f"{len(left_out)} name(s) are no gene and are left out, of library sizes too: "
@@ -263,6 +290,22 @@ def _select_genes(
             what = "the version is no part of an Ensembl id"
         genes.notes.append(f"{what} ({len(changed)} ids, such as {changed.iloc[0]})")
     return genes
+
+
+def _named(
+    columns: list[str],
+    values: AnyArray,
+    notes: list[str],
+) -> tuple[list[str], AnyArray]:
+    """Leave rows without the name of a gene out, and note how many."""
+    named = [place for place, name in enumerate(columns) if name.strip()]
+    if len(named) == len(columns):
+        return columns, values
+    notes.append(
+        f"{len(columns) - len(named)} row(s) without the name of a gene are left out, of library "
+        "sizes too",
+    )
+    return [columns[place] for place in named], values[:, named]
 
 
 def _with_suffix(
@@ -291,7 +334,7 @@ def _distinct(
     return [rows[place] for place in places], values[places]
 
 
-def _check_patients(
+def _refuse_repeated_patients(
     source: Path | str,
     patients: Sequence[str],
 ) -> None:
@@ -301,8 +344,6 @@ def _check_patients(
         raise InputError(
             f"{source}: patients appear twice: {listed(twice)}; keep one of each",
         )
-    if not all(map(str.strip, patients)):
-        raise InputError(f"{source}: a patient has an empty name")
 
 
 def _refuse_unmeasured(

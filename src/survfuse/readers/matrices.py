@@ -52,6 +52,7 @@ def read_matrix(
     missing: Collection[str],
     suffix: str | None = None,
     *,
+    unnamed: bool = False,
     sheet: str | None = None,
     encoding: str | None = None,
 ) -> NamedMatrix:
@@ -66,6 +67,8 @@ def read_matrix(
         Cells that mean "not known"; an empty one always does.
     suffix : str or None
         Of a table, read only columns that end so, if any does; the others may be words.
+    unnamed : bool
+        Let rows of a table have no name.
     sheet : str or None
         Of a workbook; None takes the only one that has cells.
     encoding : str or None
@@ -91,7 +94,7 @@ def read_matrix(
             matrix = _parquet(source, id_column, unknown, suffix)
         else:
             table = rows_of(source, sheet=sheet, encoding=encoding)
-            matrix = _text(source, table, id_column, unknown, suffix)
+            matrix = _text(source, table, id_column, unknown, suffix, unnamed)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
@@ -126,6 +129,7 @@ def _text(
     id_column: str | None,
     missing: frozenset[str],
     suffix: str | None,
+    unnamed: bool,
 ) -> NamedMatrix:
     lines = table.rows
     _, header = next(lines)
@@ -143,7 +147,7 @@ def _text(
     rows: list[AnyArray] = []
     for line, cells in lines:
         row_id = cells[place].strip()
-        if not row_id:
+        if not (row_id or unnamed):
             raise InputError(
                 f"{source}: line {line}: the id in column {names[place]!r} is empty",
             )
