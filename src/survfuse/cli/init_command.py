@@ -37,6 +37,10 @@ def init(
         Path | None,
         option("Matrix of gene expression: a table, .h5ad, or a folder of JSON files."),
     ] = None,
+    table: Annotated[
+        list[Path] | None,
+        option("Further table of inputs, such as blood values. Repeatable."),
+    ] = None,
     features: Annotated[
         Path | None,
         option("Folder of feature files."),
@@ -72,6 +76,7 @@ def init(
         features=features,
         slides=slides,
         study=folder,
+        tables=tuple(table or ()),
     )
     if given.is_empty and format_name is None:
         from survfuse.cli.template import write_template

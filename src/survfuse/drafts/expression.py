@@ -35,20 +35,40 @@ _EXPRESSED = {
     "_tpm",
     "_fpkm",
 }
+_MOLECULAR = {
+    "_cnv",
+    "_cna",
+    "_cn",
+    "_mut",
+    "_snv",
+    "_meth",
+    "_methylation",
+    "_protein",
+    "_rppa",
+}
+_MOLECULAR |= {"_mirna"}
 _MILLION = 1e6
 
 
 def shared_endings(names: Sequence[str]) -> list[str]:
-    """Endings such as `_rnaseq` that nearly all names have, each of them several times.
+    """Endings of molecular columns, such as `_rnaseq`, that most names have.
 
-    >>> shared_endings(["id", "TP53_cnv", "MYC_cnv", "TP53_mut", "MYC_mut", "A_cnv", "B_mut"])
+    >>> shared_endings(["case_id", "TP53_cnv", "MYC_cnv", "TP53_mut", "MYC_mut", "slide_id"])
     ['_cnv', '_mut']
     """
     matches = map(_ENDING.fullmatch, names)
     counts = Counter(match[1] for match in matches if match is not None)
-    endings = [ending for ending, count in counts.items() if count >= 2]
+    endings = []
+    for ending, count in counts.items():
+        if count >= 2 and ending.casefold() in _EXPRESSED | _MOLECULAR:
+            endings.append(ending)
     covered = sum(counts[ending] for ending in endings)
-    return endings if len(endings) <= 8 and covered >= 0.8 * len(names) > 0 else []
+    return endings if 2 * covered > len(names) else []
+
+
+def ending_with(names: Sequence[str], endings: Sequence[str]) -> list[str]:
+    """Names that have one of these endings."""
+    return [name for name in names if name.endswith((*endings,))]
 
 
 def expression_ending(endings: Sequence[str]) -> str | None:

@@ -8,7 +8,12 @@ from pathlib import Path
 from survfuse._errors import ConfigError
 from survfuse.drafts.columns import fold_columns, group_columns, put_columns
 from survfuse.drafts.draft import Draft, Section
-from survfuse.drafts.expression import expression_ending, put_expression, shared_endings
+from survfuse.drafts.expression import (
+    ending_with,
+    expression_ending,
+    put_expression,
+    shared_endings,
+)
 from survfuse.drafts.given import Given
 from survfuse.drafts.guess import Guess
 from survfuse.drafts.header import column_names
@@ -16,7 +21,8 @@ from survfuse.drafts.ids import are_samples, id_column
 from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.outcome import put_outcome
 from survfuse.drafts.slides import put_features, put_images
-from survfuse.drafts.tables import GivenTable, read_given
+from survfuse.drafts.tables import FILE_ENDINGS, GivenTable, read_given
+from survfuse.drafts.words import identifier
 
 TITLE = (
     "Drafted by `survfuse init`. After each field stands what it was guessed from; look at those",
@@ -57,12 +63,21 @@ def draft_of(given: Given) -> Draft:
     if clinical is not None and own is not None:
         tables.append((clinical, own))
         sampled |= are_samples(clinical.frame[own])
-    if given.expression is not None:
-        sampled |= _put_matrix(draft, given.expression, ids, patient)
+    matrix = given.expression or _with_genes([outcome, clinical])
+    if matrix is not None:
+        sampled |= _put_matrix(draft, matrix, ids, patient)
+    for path in given.tables:
+        sampled |= _put_table(draft, read_given(path), ids, patient)
     if given.features is not None:
         put_features(draft, given.features, ids, tables)
     if given.slides is not None:
         put_images(draft, given.slides, ids, tables)
+    if not {"clinical", "expression", "modalities", "slides"} & set(draft.items):
+        draft.ask(
+            "clinical",
+            "a section of inputs; or draft again with --clinical, --expression or --features",
+            evidence="no column of the outcome table is an input",
+        )
     _put_groups(draft, outcome, taken)
     if sampled:
         draft.items = {
@@ -84,17 +99,48 @@ def _put_clinical(
     own = id_column(table.frame, ids=ids)
     skipped = {*taken, *([own.value] if own else [])}
     skipped |= {*fold_columns(table, skipped), *group_columns(table, skipped)}
+    skipped |= set(ending_with(table.names, shared_endings(table.names)))
     section = Section()
     section.add("table", table.value, f"{len(table.frame)} rows")
+    _put_patient(section, own, patient)
+    put_columns(section, table, skipped)
+    if section.section("columns").items:
+        draft.items["clinical"] = section
+    return own.value if own else None
+
+
+def _put_patient(
+    section: Section, own: Guess[str] | None, patient: Guess[str] | None
+) -> None:
+    """Write the column of patients where it is not the outcome's."""
     if own is None:
         section.ask("patient", "the column of patient ids")
     elif patient is None or own.value != patient.value:
         section.put("patient", Guess(own.value, own.evidence, own.certain))
-    put_columns(section, table, skipped)
-    columns = section.section("columns")
-    if columns.items:
-        draft.items["clinical"] = section
-    return own.value if own else None
+
+
+def _put_table(
+    draft: Draft,
+    table: GivenTable,
+    ids: Collection[str],
+    patient: Guess[str] | None,
+) -> bool:
+    """Write a further table as a modality of its name; returns whether ids are samples."""
+    own = id_column(table.frame, ids=ids)
+    name = FILE_ENDINGS.sub("", table.path.name)
+    section = draft.section("modalities").section(identifier(name))
+    section.add("table", table.value, f"{len(table.frame)} rows")
+    _put_patient(section, own, patient)
+    put_columns(section, table, {own.value} if own else set())
+    return own is not None and are_samples(table.frame[own.value])
+
+
+def _with_genes(tables: Collection[GivenTable | None]) -> Path | None:
+    """The table among whose columns are genes, by their endings."""
+    for table in tables:
+        if table is not None and shared_endings(table.names):
+            return table.path
+    return None
 
 
 def _put_matrix(
@@ -110,14 +156,20 @@ def _put_matrix(
         column = patient.value
     endings = shared_endings(names)
     ending = expression_ending(endings)
-    rest = [one for one in endings if one != ending] if ending else []
-    section = draft.section("expression")
-    patients = put_expression(section, path, ids, ending, column)
-    for one in rest:
-        further = draft.section("modalities").section(one.strip("_").lower())
-        count = sum(name.endswith(one) for name in names)
+    patients: list[str] = []
+    if ending is not None or not endings:
+        patients = put_expression(
+            draft.section("expression"), path, ids, ending, column
+        )
+    for one in endings:
+        if one == ending:
+            continue
+        further = draft.section("modalities").section(
+            identifier(one.strip("_").lower())
+        )
+        count = len(ending_with(names, [one]))
         further.add("table", path)
-        if column is None and names and (patient is None or names[0] != patient.value):
+        if column is None and (patient is None or names[0] != patient.value):
             further.add("patient", names[0], "the first column")
         further.add("columns", {"match": f"*{one}"}, f"{count} columns of numbers")
     return are_samples(patients)
@@ -126,9 +178,10 @@ def _put_matrix(
 def _put_groups(draft: Draft, table: GivenTable, taken: Collection[str]) -> None:
     """Write groups of patients and fixed folds that the outcome table gives."""
     for name in group_columns(table, taken):
-        key = "".join(letter if letter.isalnum() else "_" for letter in name.casefold())
         count = table.frame[name].nunique()
-        draft.section("groups").add(key, name, f"{count} different")
+        draft.section("groups").add(
+            identifier(name.casefold()), name, f"{count} different"
+        )
     for name in fold_columns(table, taken)[:1]:
         section = draft.section("folds")
         section.add("table", table.value)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from survfuse._errors import ConfigError
 from survfuse.drafts.draft import Draft
+
+_NAMED = ("outcome", "clinical", "expression", "features", "slides")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Given:
         Folder of slide images.
     study : Path or None
         Folder of the cohort file that is drafted; its name is the cohort's.
+    tables : tuple of Path
+        Further tables, each a modality of its file's name.
     """
 
     outcome: Path | None = None
@@ -32,6 +37,7 @@ class Given:
     features: Path | None = None
     slides: Path | None = None
     study: Path | None = None
+    tables: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -41,24 +47,22 @@ class Given:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is named but the study."""
-        named = (
-            self.outcome,
-            self.clinical,
-            self.expression,
-            self.features,
-            self.slides,
-        )
-        return not any(named)
+        return not (self.tables or any(getattr(self, name) for name in _NAMED))
 
     def absolute(self) -> Given:
         """Copy this with absolute paths; refuses those that do not exist."""
-        paths = {}
-        for one in fields(self):
-            path: Path | None = getattr(self, one.name)
-            if path is not None and one.name != "study" and not path.exists():
-                raise ConfigError(f"--{one.name} {path}: no such file or folder")
-            paths[one.name] = None if path is None else Path(path).absolute()
-        return Given(**paths)
+        paths: dict[str, Any] = {}
+        for name in _NAMED:
+            path: Path | None = getattr(self, name)
+            paths[name] = None if path is None else _existing(path, name)
+        paths["tables"] = tuple(_existing(path, "table") for path in self.tables)
+        return replace(self, **paths)
+
+
+def _existing(path: Path, name: str) -> Path:
+    if not path.exists():
+        raise ConfigError(f"--{name} {path}: no such file or folder")
+    return path.absolute()
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def id_column(
         own = set(map(participant, cells))
         shares = [len(own & other) / len(own) for other in elsewhere if other]
         if shares and max(shares) > 0.5:
-            score += 4 * max(shares)
+            score += 6 * max(shares)
             evidence.append(f"{max(shares):.0%} are in the other table")
         if cells.is_unique:
             score += 2

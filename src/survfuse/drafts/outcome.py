@@ -17,7 +17,7 @@ from survfuse.drafts.endpoints import (
 from survfuse.drafts.guess import Blank, Choice, Guess
 from survfuse.drafts.polarity import put_polarity
 from survfuse.drafts.tables import GivenTable, known, numbers, unknown_words
-from survfuse.drafts.words import ENDPOINTS, unit_of_name
+from survfuse.drafts.words import ENDPOINTS, identifier, unit_of_name
 from survfuse.readers.matrices import MISSING
 
 UNITS = ("days", "months", "years")
@@ -51,7 +51,7 @@ def put_outcome(
     columns: list[str] = []
     for endpoint in endpoints:
         if len(endpoints) > 1:
-            section = draft.section("outcomes").section(_key(endpoint.key))
+            section = draft.section("outcomes").section(identifier(endpoint.key))
         else:
             section = draft.section("outcome")
         _put_table(section, table, patient)
@@ -76,12 +76,8 @@ def put_endpoint(
         section.ask("event", "the column of the status")
         return
     put_polarity(section, endpoint.status, frame[endpoint.status])
-    section.add(
-        "endpoint",
-        ENDPOINTS.get(endpoint.key, endpoint.key),
-        "by the names of its columns",
-        certain=endpoint.key in ENDPOINTS,
-    )
+    if endpoint.key in ENDPOINTS:
+        section.add("endpoint", ENDPOINTS[endpoint.key], "by the names of its columns")
     unknown = {word for name in endpoint.columns for word in unknown_words(frame[name])}
     unknown -= set(MISSING)
     if unknown:
@@ -198,9 +194,3 @@ def _ask_columns(section: Section, table: GivenTable) -> None:
         section.ask(key, f"the column of {what}, one of: {names}")
         if key == "time":
             section.ask("unit", "days, months or years")
-
-
-def _key(name: str) -> str:
-    return (
-        "_".join("".join(c if c.isalnum() else " " for c in name).split()) or "outcome"
-    )

@@ -36,6 +36,11 @@ class GivenTable:
     frame: pd.DataFrame
 
     @property
+    def names(self) -> list[str]:
+        """Names of its columns."""
+        return [str(name) for name in self.frame]
+
+    @property
     def value(self) -> object:
         """The table as a cohort file names it."""
         return self.path

@@ -105,3 +105,13 @@ def unit_of_name(name: str) -> str:
     """
     units = {MEASURES[word] for word in words_of(name) if word in MEASURES}
     return units.pop() if len(units) == 1 else ""
+
+
+def identifier(text: str) -> str:
+    """Name of a modality, endpoint or group: letters, digits and _.
+
+    >>> identifier("blood values"), identifier("2nd")
+    ('blood_values', '_2nd')
+    """
+    name = re.sub(r"\W+", "_", text).strip("_") or "table"
+    return name if name.isidentifier() else f"_{name}"
