@@ -96,19 +96,30 @@ def open_text(
         When this is another kind of file, or a ``.zip`` of several files (named).
     """
     codec = None if encoding is None else check_encoding(path, encoding)
+    with open_bytes(path, wide=is_wide(codec)) as (file, stream):
+        if codec in (None, "utf-8"):
+            codec = "utf-16" if stream.wide else "utf-8-sig"
+        with io.TextIOWrapper(file, codec, errors, newline="") as text:
+            yield text, stream
+
+
+@contextmanager
+def open_bytes(
+    path: Path,
+    *,
+    wide: bool = False,
+) -> Iterator[tuple[io.BufferedReader[Limited], Limited]]:
+    """Open the bytes of a text, unpacked; as :func:`open_text`."""
     regular_file(path)
     with ExitStack() as stack:
-        stream = Limited(*_bytes(path, stack), wide=is_wide(codec))
+        stream = Limited(*_bytes(path, stack), wide=wide)
         buffered = io.BufferedReader(stream, 2**16)
         with refusals(path, lambda: 0):
             start = buffered.peek(32).lstrip().lower()
         for known, what in _STARTS.items():
             if start.startswith(known.lower()):
                 raise InputError(f"{path}: {what}")
-        if codec in (None, "utf-8"):
-            codec = "utf-16" if stream.wide else "utf-8-sig"
-        text = io.TextIOWrapper(buffered, codec, errors, newline="")
-        yield stack.enter_context(text), stream
+        yield buffered, stream
 
 
 def is_wide(codec: str | None) -> bool:
