@@ -198,7 +198,7 @@ def write_mcat(folder: Path, *, suffix: str = "", zipped: bool = True) -> Path:
 def write_stamp(folder: Path) -> Path:
     """Write STAMP's clini and slide tables, and its features."""
     table = people().table
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     clini = pd.DataFrame(
         {
             "PATIENT": people().ids,
@@ -250,7 +250,7 @@ def write_cbioportal(folder: Path) -> Path:
     """Write a study of cBioPortal: clinical tables under ``#`` lines, and an expression matrix."""
     own = people()
     table = own.table
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     patients = pd.DataFrame({"PATIENT_ID": own.ids})
     patients["SEX"] = table["sex"].to_numpy()
     patients["AGE"] = table["age"].to_numpy()
@@ -333,7 +333,7 @@ def write_gdc(folder: Path, *, prefixed: bool = False, counts: bool = True) -> P
         for name in ("treatment_type", "treatment_or_therapy"):
             where[name] = f"treatments.{name}"
         twice = twice.rename(columns={**where, "project_id": "project.project_id"})
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     twice.to_csv(folder / "clinical.tsv", sep="\t", index=False)
     if counts:
         write_gdc_counts(folder)
@@ -392,7 +392,7 @@ def write_xena(folder: Path) -> Path:
     """Write the tables of the TCGA hub of UCSC Xena, with 15-character samples."""
     own = people()
     table = own.table
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     samples = [f"{one}-01" for one in own.ids]
     survival = pd.DataFrame({"sample": samples, "_PATIENT": own.ids})
     for endpoint, time, event in (
@@ -428,7 +428,7 @@ def write_xena_gdc(folder: Path) -> Path:
     """Write the tables of the GDC hub of UCSC Xena, with 16-character samples."""
     own = people()
     table = own.table
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     samples = [f"{one}-01A" for one in own.ids]
     survival = pd.DataFrame(
         {
@@ -495,4 +495,48 @@ def write_chimera(folder: Path, *, flat: bool = False, old: bool = False) -> Pat
         corners = np.zeros(9, [("x", "<i8"), ("y", "<i8"), ("tile_size_lv0", "<i8")])
         corners["x"], corners["tile_size_lv0"] = 448 * np.arange(9), 448
         np.save(folder / f"features/coordinates/{patient}_HE.npy", corners)
+    return folder
+
+
+def write_hancock(folder: Path) -> Path:
+    """Write the tables of HANCOCK's folder ``features``, with codes for words."""
+    table = people().table
+    rng = np.random.default_rng(9)
+    ids = [f"{number:03d}" for number in range(1, PATIENTS + 1)]
+    days = (table["months"] * DAYS).round().astype(int).to_numpy()
+    targets = pd.DataFrame({"patient_id": ids})
+    targets["recurrence"] = np.where(table["progressed"], "yes", "no")
+    targets["days_to_recurrence"] = ""
+    targets["survival_status"] = np.where(table["dead"], "deceased", "living")
+    targets["survival_status_with_cause"] = targets["survival_status"]
+    targets["days_to_last_information"] = days
+    targets["rfs_event"] = table["progressed"].to_numpy()
+    relapse = (table["pfi_months"] * DAYS).round().astype(int).to_numpy()
+    targets["days_to_rfs_event"] = np.where(np.arange(PATIENTS) == 6, -3, relapse)
+    clinical = pd.DataFrame({"patient_id": ids})
+    clinical["sex"] = (table["sex"] == "Female").astype(int).to_numpy()
+    clinical["primarily_metastasis"] = rng.integers(0, 2, PATIENTS).astype(float)
+    clinical["smoking_status"] = rng.integers(0, 4, PATIENTS)
+    clinical["age_at_initial_diagnosis"] = table["age"].to_numpy()
+    pathological = pd.DataFrame({"patient_id": ids})
+    codes = {
+        **dict.fromkeys(("perinodal_invasion", "lymphovascular_invasion_L"), 2),
+        **dict.fromkeys(("vascular_invasion_V", "perineural_invasion_Pn"), 2),
+        **dict.fromkeys(("carcinoma_in_situ", "resection_status_carcinoma_in_situ"), 2),
+        **dict.fromkeys(("primary_tumor_site", "grading", "histologic_type"), 4),
+        **dict.fromkeys(("hpv_association_p16", "resection_status"), 3),
+    }
+    for name, levels in codes.items():
+        pathological[name] = rng.integers(0, levels, PATIENTS)
+    pathological["number_of_positive_lymph_nodes"] = rng.poisson(2, PATIENTS).astype(float)
+    pathological["infiltration_depth_in_mm"] = rng.uniform(1, 30, PATIENTS).round(1)
+    pathological["pT_stage"] = rng.integers(0, 9, PATIENTS)
+    pathological["pN_stage"] = rng.integers(0, 10, PATIENTS)
+    blood = pd.DataFrame({"patient_id": ids[4:]})
+    for name in ("Leukocytes [#/volume] in Blood", "Hemoglobin [Mass/volume] in Blood"):
+        blood[name] = rng.normal(10, 2, len(blood)).round(3)
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = {"targets": targets, "clinical": clinical, "pathological": pathological}
+    for file, frame in {**frames, "blood": blood}.items():
+        frame.to_csv(folder / f"{file}.csv", index=False)
     return folder

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from survfuse.readers.delimited import DELIMITERS, format_of_text, layout_of, text_rows
+from survfuse.readers.delimited import DELIMITERS, layout_of, text_rows
+from survfuse.readers.text_files import format_of_text
 
 
 def column_names(path: Path) -> list[str]:
