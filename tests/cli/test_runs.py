@@ -1056,3 +1056,40 @@ def test_a_model_that_fits_on_no_disk_is_said_to_be_lost(
     assert ended.err.endswith("so it is lost: free some space and train again\n")
     assert list(elsewhere.iterdir()) == []
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def two_endpoints(folder: Path) -> Path:
+    """A cohort file of two endpoints."""
+    files = small(folder, modalities=("clinical",))
+    files.patients["pfs_days"] = files.patients["os_days"] - 100
+    overall = files.spec.pop("outcome")
+    progression = {**overall, "time": "pfs_days", "endpoint": "progression"}
+    files.spec["outcomes"] = {"os": overall, "pfs": progression}
+    return files.write()
+
+
+@pytest.mark.slow
+def test_a_run_records_its_endpoint(command: Command, tmp_path: Path) -> None:
+    cohort, out = two_endpoints(tmp_path / "cohort"), tmp_path / "run"
+    refused = command("crossval", cohort, "-o", out)
+    assert refused.code == 2
+    assert "choose one: `--endpoint os`" in refused.err
+    ended = command(
+        "crossval", cohort, "-o", out, "-q", "--endpoint", "pfs", "--halves=0", *QUICK_RUN,
+        "--set=crossval.repeats=1",
+    )  # fmt: skip
+    assert ended.code == 0
+    assert json.loads((out / "run.json").read_text())["endpoint"] == "pfs"
+    assert json.loads((out / "cohort.json").read_text())["endpoint"] == "progression"
+
+
+def test_a_bundle_is_trained_on_its_endpoint(command: Command, tmp_path: Path) -> None:
+    cohort, out = two_endpoints(tmp_path / "cohort"), tmp_path / "bundle"
+    assert command("train", cohort, "-o", out, "-q", *KAPLAN_MEIER).code == 2
+    ended = command(
+        "train", cohort, "-o", out, "-q", "--endpoint", "pfs", *KAPLAN_MEIER
+    )
+    assert ended.code == 0
+    assert survfuse.SurvivalFusion.load(out).fitted.summary["endpoint"] == "progression"
+    table = tmp_path / "predictions.csv"
+    assert command("predict", out, cohort, "-o", table).code == 0

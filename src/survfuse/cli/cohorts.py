@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, OutFolder, Priors, option
+from survfuse.cli.options import (
+    CohortFile,
+    EndpointName,
+    JsonFile,
+    OutFolder,
+    Priors,
+    option,
+)
 
 if TYPE_CHECKING:
     from survfuse.cohort import Cohort
@@ -27,6 +34,7 @@ def validate(
     cohort: CohortFile,
     json: JsonFile = None,
     prior: Priors = None,
+    endpoint: EndpointName = None,
     allow_followup: Annotated[
         list[str] | None,
         option(
@@ -59,6 +67,7 @@ def validate(
         allow_followup=allowed,
         verify=verify,
         priors=prior or (),
+        endpoint=endpoint,
     )
     checks: list[dict[str, Any]] = []
     if inspection.cohort is not None:

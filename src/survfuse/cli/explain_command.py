@@ -18,7 +18,7 @@ from survfuse.cli.map_options import (
     map_options,
     print_maps,
 )
-from survfuse.cli.options import CohortFile, OutFolder, Quiet, option
+from survfuse.cli.options import CohortFile, EndpointName, OutFolder, Quiet, option
 
 MOST_NOTES = 10  # printed; all are in the folder
 MOST_BYTES = 2**24  # of a file of patients
@@ -60,6 +60,7 @@ def explain(
             min=0,
         ),
     ] = 0,
+    endpoint: EndpointName = None,
     no_tiles: Annotated[
         bool,
         option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
@@ -113,7 +114,11 @@ def explain(
     if reference is not None:
         compared = load_cohort(reference, need_outcome=False, allow_followup=allowed)
     if halves:
-        trained_on = load_cohort(reference or cohort, allow_followup=allowed)
+        trained_on = load_cohort(
+            reference or cohort,
+            allow_followup=allowed,
+            endpoint=endpoint,
+        )
         model = with_agreement_of(model, trained_on, halves, quiet=quiet)
     chosen = _patients(data, patients, patients_file)
     explanation = explained_by(model, data, chosen, reference=compared)

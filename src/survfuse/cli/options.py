@@ -53,6 +53,14 @@ Priors = Annotated[
         metavar="NAME_OR_FOLDER",
     ),
 ]
+EndpointName = Annotated[
+    str | None,
+    option(
+        "Which of the `outcomes` of a cohort file with several.",
+        "--endpoint",
+        metavar="NAME",
+    ),
+]
 JsonFile = Annotated[
     Path | None,
     option(
@@ -93,6 +101,13 @@ RayAddress = Annotated[
     str | None,
     option("Ray cluster to join; default: one is started here.", "--address"),
 ]
+
+
+def endpoint_in(cohort: Path, endpoint: str | None) -> str | None:
+    """Which endpoint to choose in a further cohort file; None where it has one outcome."""
+    from survfuse.cohort import load_spec
+
+    return endpoint if load_spec(cohort).outcomes else None
 
 
 def run_config(

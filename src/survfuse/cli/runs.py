@@ -13,6 +13,7 @@ import typer
 from survfuse.cli.options import (
     CohortFile,
     ConfigFile,
+    EndpointName,
     ExecutorName,
     Halves,
     OutFolder,
@@ -23,6 +24,7 @@ from survfuse.cli.options import (
     RayAddress,
     Threads,
     Workers,
+    endpoint_in,
     option,
     run_config,
     whole_numbers,
@@ -39,6 +41,7 @@ def crossval(
     preset: PresetName = None,
     overrides: Overrides = None,
     prior: Priors = None,
+    endpoint: EndpointName = None,
     folds: Annotated[int | None, option("Outer folds.")] = None,
     repeats: Annotated[
         int | None,
@@ -120,11 +123,20 @@ def crossval(
         halves=halves,
     )
     allowed = settings.model.inputs.allow_followup
-    data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
+    data = load_cohort(
+        cohort,
+        allow_followup=allowed,
+        priors=prior or (),
+        endpoint=endpoint,
+    )
     print_problems(data)
     other = None
     if test is not None:
-        other = load_cohort(test, allow_followup=allowed)
+        other = load_cohort(
+            test,
+            allow_followup=allowed,
+            endpoint=endpoint_in(test, endpoint),
+        )
         print_problems(other)
     with watch(quiet) as watcher:
         result = run(
@@ -149,6 +161,7 @@ def train(
     preset: PresetName = None,
     overrides: Overrides = None,
     prior: Priors = None,
+    endpoint: EndpointName = None,
     calibrate: Annotated[
         Path | None,
         option(
@@ -189,9 +202,18 @@ def train(
     with ranks_of_launcher(settings.model.training.device) as ranks:
         with ranks.first():
             allowed = settings.model.inputs.allow_followup
-            data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
+            data = load_cohort(
+                cohort,
+                allow_followup=allowed,
+                priors=prior or (),
+                endpoint=endpoint,
+            )
             if calibrate is not None:
-                others = load_cohort(calibrate, allow_followup=allowed)
+                others = load_cohort(
+                    calibrate,
+                    allow_followup=allowed,
+                    endpoint=endpoint_in(calibrate, endpoint),
+                )
                 others = others.with_priors_of(data)
                 refuse_leaks(others, allowed, str(calibrate))
                 # What cannot be calibrated on is refused before any training.

@@ -184,6 +184,8 @@ def run(
         "executor": executor.name,
         "threads": asdict(Threads.of(executor.threads)),
     }
+    if cohort.spec.chosen is not None:
+        record["endpoint"] = cohort.spec.chosen
     watcher = watcher or Watcher()
     cells = Cells(place, cohort, plan.scale.horizons, executor=executor)
     with ExitStack() as files:
