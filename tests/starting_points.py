@@ -1,4 +1,4 @@
-"""Twenty-one starting points: files as people have them, and what must be typed to validate them."""
+"""Twenty-two starting points: files as people have them, and what must be typed to validate them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ class StartingPoint:
         Options of `survfuse init STUDY`; those that begin with ``./`` lie in that folder. Empty
         where the cohort file is written by hand.
     by_hand : str
-        The cohort file, or lines to add to the drafted one.
+        The cohort file, where it is written by hand.
     endpoint : str
         Endpoint to choose, of several.
+    added : mapping of str to str
+        Lines added by hand to the drafted cohort file: the line that each precedes, and itself.
     """
 
     name: str
@@ -37,16 +39,53 @@ class StartingPoint:
     init: tuple[str, ...] = ()
     by_hand: str = ""
     endpoint: str = ""
-    edits: Mapping[str, str] = field(default_factory=dict)
+    added: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:
         """Lines that a person writes."""
-        return len(self.by_hand.splitlines()) + len(self.edits)
+        return len(self.by_hand.splitlines()) + len(self.added)
 
     def options(self, data: Path) -> list[str]:
         """Options of `init` for files in a folder."""
-        return [str(data / one[2:]) if one.startswith("./") else one for one in self.init]
+        return [
+            str(data / one[2:]) if one.startswith("./") else one for one in self.init
+        ]
+
+    def prepare(self, folder: Path, run: Callable[..., int]) -> Path:
+        """Write the files and, by `init` or by hand, the cohort file.
+
+        Parameters
+        ----------
+        folder : path
+            Gets ``data`` and ``study``.
+        run : callable
+            Runs a command of survfuse; returns its exit code.
+
+        Returns
+        -------
+        Path
+            The cohort file.
+        """
+        data = folder / "data"
+        data.mkdir(parents=True)
+        self.write(data)
+        if self.by_hand:
+            (data / "cohort.yaml").write_text(self.by_hand)
+            return data / "cohort.yaml"
+        code = run("init", folder / "study", *self.options(data))
+        assert code == 0, f"init of {self.name} ended with {code}"
+        file = folder / "study" / "cohort.yaml"
+        text = file.read_text()
+        for before, line in self.added.items():
+            assert before in text
+            text = text.replace(before, f"{line}\n{before}")
+        file.write_text(text)
+        return file
+
+    def choice(self) -> list[str]:
+        """Options of `validate`."""
+        return ["--endpoint", self.endpoint] if self.endpoint else []
 
 
 def patients() -> pd.DataFrame:
@@ -96,10 +135,14 @@ def _comments(folder: Path) -> None:
 
 def _dates(folder: Path) -> None:
     table = patients().drop(columns=["os_months", "os_event"])
-    start = pd.Timestamp("2015-03-01") + pd.to_timedelta(np.arange(len(table)) * 9, unit="D")
+    start = pd.Timestamp("2015-03-01") + pd.to_timedelta(
+        np.arange(len(table)) * 9, unit="D"
+    )
     days = (people().table["months"] * DAYS).round().to_numpy()
     table["diagnosis"] = start.strftime("%Y-%m-%d")
-    table["last_contact"] = (start + pd.to_timedelta(days, unit="D")).strftime("%Y-%m-%d")
+    table["last_contact"] = (start + pd.to_timedelta(days, unit="D")).strftime(
+        "%Y-%m-%d"
+    )
     table["status"] = np.where(people().table["dead"], "dead", "alive")
     table.to_csv(folder / "patients.csv", index=False)
 
@@ -136,7 +179,9 @@ def _genes(folder: Path) -> None:
 
 def _versions(folder: Path) -> None:
     patients().to_csv(folder / "patients.csv", index=False)
-    genes = [f"ENSG{100000 + place:011d}.{place % 9 + 1}" for place in range(layouts.GENES)]
+    genes = [
+        f"ENSG{100000 + place:011d}.{place % 9 + 1}" for place in range(layouts.GENES)
+    ]
     _matrix(people().ids, genes).to_csv(folder / "counts.tsv", sep="\t")
 
 
@@ -153,7 +198,9 @@ def _embeddings(folder: Path) -> None:
     patients().to_csv(folder / "patients.csv", index=False)
     (folder / "titan").mkdir()
     for slide, features, _ in layouts.bags():
-        torch.save(torch.from_numpy(features.mean(axis=0)), folder / "titan" / f"{slide}.pt")
+        torch.save(
+            torch.from_numpy(features.mean(axis=0)), folder / "titan" / f"{slide}.pt"
+        )
 
 
 _OUTCOME = ("--outcome", "./patients.csv")
@@ -174,7 +221,9 @@ POINTS = (
         layouts.write_mcat,
         ("--format", "mcat", "--outcome", "./"),
     ),
-    StartingPoint("STAMP", layouts.write_stamp, ("--format", "stamp", "--outcome", "./")),
+    StartingPoint(
+        "STAMP", layouts.write_stamp, ("--format", "stamp", "--outcome", "./")
+    ),
     StartingPoint(
         "TRIDENT",
         layouts.write_trident,
@@ -185,7 +234,12 @@ POINTS = (
         layouts.write_clam,
         (
             *("--format", "clam", "--outcome", "./outcome.csv"),
-            *("--features", "./FEATURES_DIRECTORY", "--slides", "./dataset_csv/tumor_subtyping.csv"),
+            *(
+                "--features",
+                "./FEATURES_DIRECTORY",
+                "--slides",
+                "./dataset_csv/tumor_subtyping.csv",
+            ),
         ),
     ),
     StartingPoint(
@@ -194,7 +248,9 @@ POINTS = (
         ("--format", "cbioportal", "--outcome", "./"),
         endpoint="os",
     ),
-    StartingPoint("GDC portal", layouts.write_gdc, ("--format", "gdc", "--outcome", "./")),
+    StartingPoint(
+        "GDC portal", layouts.write_gdc, ("--format", "gdc", "--outcome", "./")
+    ),
     StartingPoint(
         "UCSC Xena",
         layouts.write_xena,
@@ -234,7 +290,15 @@ POINTS = (
         "symbols that stand twice",
         _genes,
         (*_OUTCOME, "--expression", "./counts.tsv"),
+        added={"  unit: counts": "  duplicates: sum"},
     ),
-    StartingPoint("several rows per patient", _visits, (*_OUTCOME, "--table", "./blood.csv")),
-    StartingPoint("one embedding per slide", _embeddings, (*_OUTCOME, "--features", "./titan")),
+    StartingPoint(
+        "several rows per patient",
+        _visits,
+        (*_OUTCOME, "--table", "./blood.csv"),
+        added={"    columns:\n      hb": "    rows: mean"},
+    ),
+    StartingPoint(
+        "one embedding per slide", _embeddings, (*_OUTCOME, "--features", "./titan")
+    ),
 )
