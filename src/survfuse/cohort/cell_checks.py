@@ -16,6 +16,7 @@ from survfuse.cohort.spec import ColumnSpec
 from survfuse.cohort.status_column import as_list
 from survfuse.readers.cell_text import (
     instead_of_number,
+    named_spellings,
     only_difference,
     reads_unknown,
     spellings,
@@ -68,9 +69,10 @@ def _check_categories(
     place: Place,
 ) -> None:
     """Report categories in two spellings, and those that mean "not known" by default."""
-    for same in spellings(cells.dropna().unique()):
+    same = spellings(cells.dropna().unique())
+    if same:
         place.warning(
-            f"categories {listed(map(repr, same))} differ in letter case or spaces only; they "
+            f"categories {named_spellings(same)} differ in letter case or spaces only; they "
             "are kept apart",
             hint="write them the same way",
         )
