@@ -110,19 +110,13 @@ def _draft_study(given: Given, folder: Path, format_name: str | None) -> None:
         typer.secho("fill in: ", fg="yellow", nl=False)
         typer.echo(f"{place}: {blank.what}")
     then = f"in {file}, then: " if blanks else ""
-    typer.echo(f"next: {then}survfuse validate {file}{_endpoint(draft)}")
+    endpoints = (
+        list(draft.section("outcomes").items) if "outcomes" in draft.items else []
+    )
+    chosen = f" --endpoint {endpoints[0]}" if endpoints else ""
+    typer.echo(f"next: {then}survfuse validate {file}{chosen}")
     if blanks:
         raise typer.Exit(3)
-
-
-def _endpoint(draft: Draft) -> str:
-    """Option that chooses the first endpoint, where a draft has several."""
-    from survfuse.drafts import Section
-
-    outcomes = draft.items.get("outcomes")
-    if not isinstance(outcomes, Section):
-        return ""
-    return f" --endpoint {next(iter(outcomes.items))}"
 
 
 def _ask(draft: Draft) -> None:

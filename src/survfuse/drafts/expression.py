@@ -14,6 +14,7 @@ from survfuse._types import FloatArray
 from survfuse.drafts.draft import Section
 from survfuse.drafts.guess import Blank, Choice, Guess
 from survfuse.drafts.ids import participant
+from survfuse.drafts.repeats import ask_duplicates, ask_samples
 from survfuse.readers.genes import (
     fits_kind,
     is_description,
@@ -123,7 +124,11 @@ def put_expression(
     if ending is not None:
         section.add("gene_suffix", ending, "ending of the columns that are genes")
         genes = [gene.removesuffix(ending) for gene in genes]
-    section.put("genes", gene_ids(genes))
+    kind = gene_ids(genes)
+    section.put("genes", kind)
+    ask_duplicates(section, genes, str(kind.value))
+    if ending is None:
+        ask_samples(section, patients)
     real = [not is_summary(gene) for gene in genes]
     section.put("unit", guess_unit(values[:, real], path))
     return patients

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import pandas as pd
+
 from survfuse._errors import ConfigError
 from survfuse.drafts.columns import fold_columns, group_columns, put_columns
 from survfuse.drafts.draft import Draft, Section
+from survfuse.drafts.endpoints import find_endpoints
 from survfuse.drafts.expression import (
     ending_with,
     expression_ending,
@@ -19,7 +22,8 @@ from survfuse.drafts.guess import Guess
 from survfuse.drafts.header import column_names
 from survfuse.drafts.ids import are_samples, id_column
 from survfuse.drafts.leaks import put_leaks
-from survfuse.drafts.outcome import put_outcome
+from survfuse.drafts.outcome import put_outcome, put_table
+from survfuse.drafts.repeats import ask_rows
 from survfuse.drafts.slides import put_features, put_images
 from survfuse.drafts.tables import FILE_ENDINGS, GivenTable, read_given
 from survfuse.drafts.words import identifier
@@ -50,8 +54,11 @@ def draft_of(given: Given) -> Draft:
             "`survfuse init` writes a toy",
         )
     draft = Draft(name=given.name, title=list(TITLE))
-    outcome = read_given(given.outcome)
-    clinical = read_given(given.clinical) if given.clinical else None
+    outcome = read_given(given.outcome, lambda frame: bool(find_endpoints(frame)))
+    clinical = None
+    if given.clinical is not None:
+        own_ids = set(_cells_of(outcome))
+        clinical = read_given(given.clinical, lambda frame: _shares(frame, own_ids))
     others = [] if clinical is None else [clinical.frame]
     patient = id_column(outcome.frame, others)
     ids = list(outcome.frame[patient.value]) if patient else []
@@ -88,6 +95,20 @@ def draft_of(given: Given) -> Draft:
     return draft
 
 
+def _cells_of(table: GivenTable) -> list[str]:
+    """Ids of a table; none where it has no column of ids."""
+    patient = id_column(table.frame)
+    return list(table.frame[patient.value]) if patient else []
+
+
+def _shares(frame: pd.DataFrame, ids: Collection[str]) -> bool:
+    """Whether a table is of these patients, and not the table of the outcome."""
+    guess = id_column(frame, ids=ids)
+    if guess is None or find_endpoints(frame):
+        return False
+    return 2 * int(frame[guess.value].isin(list(ids)).sum()) > len(frame)
+
+
 def _put_clinical(
     draft: Draft,
     table: GivenTable,
@@ -101,9 +122,11 @@ def _put_clinical(
     skipped |= {*fold_columns(table, skipped), *group_columns(table, skipped)}
     skipped |= set(ending_with(table.names, shared_endings(table.names)))
     section = Section()
-    section.add("table", table.value, f"{len(table.frame)} rows")
+    put_table(section, table)
     _put_patient(section, own, patient)
     put_columns(section, table, skipped)
+    if own is not None:
+        ask_rows(section, table, own.value)
     if section.section("columns").items:
         draft.items["clinical"] = section
     return own.value if own else None
@@ -129,10 +152,13 @@ def _put_table(
     own = id_column(table.frame, ids=ids)
     name = FILE_ENDINGS.sub("", table.path.name)
     section = draft.section("modalities").section(identifier(name))
-    section.add("table", table.value, f"{len(table.frame)} rows")
+    put_table(section, table)
     _put_patient(section, own, patient)
     put_columns(section, table, {own.value} if own else set())
-    return own is not None and are_samples(table.frame[own.value])
+    if own is None:
+        return False
+    ask_rows(section, table, own.value)
+    return are_samples(table.frame[own.value])
 
 
 def _with_genes(tables: Collection[GivenTable | None]) -> Path | None:

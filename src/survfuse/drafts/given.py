@@ -9,6 +9,7 @@ from typing import Any
 
 from survfuse._errors import ConfigError
 from survfuse.drafts.draft import Draft
+from survfuse.drafts.tables import split_sheet
 
 _NAMED = ("outcome", "clinical", "expression", "features", "slides")
 
@@ -60,7 +61,7 @@ class Given:
 
 
 def _existing(path: Path, name: str) -> Path:
-    if not path.exists():
+    if not split_sheet(path)[0].exists():
         raise ConfigError(f"--{name} {path}: no such file or folder")
     return path.absolute()
 

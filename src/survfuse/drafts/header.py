@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from survfuse.readers.delimited import DELIMITERS, layout_of, text_rows
-from survfuse.readers.text_files import format_of_text
+from survfuse._gate import boundary
+from survfuse.readers.table_rows import PARQUET, rows_of
+
+_OTHER = (".h5ad", ".json")
 
 
 def column_names(path: Path) -> list[str]:
-    """Names of columns of a text or Parquet file; empty for other formats."""
-    if path.is_dir():
+    """Names of columns of a table; empty for other formats."""
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix in _OTHER:
         return []
-    if path.suffix.lower() == ".parquet":
+    if suffix == PARQUET:
         import pyarrow.parquet as pq
-
-        from survfuse._gate import boundary
 
         with boundary(path, "a whole Parquet file"):
             return [str(name).strip() for name in pq.read_schema(path).names]
-    if format_of_text(path) not in DELIMITERS:
-        return []
-    _, header = next(text_rows(path, layout_of(path)))
+    _, header = next(rows_of(path).rows)
     return [name.strip() for name in header]

@@ -168,12 +168,19 @@ def guess_unit(times: FloatArray, named: str = "") -> Guess[object] | Blank:
     )
 
 
+def put_table(section: Section, table: GivenTable) -> None:
+    """Write the file of a table; a sheet or encoding that was guessed is to be checked."""
+    rows = f"{len(table.frame)} rows"
+    evidence = f"{rows}; {table.evidence}" if table.evidence else rows
+    section.add("table", table.value, evidence, certain=not table.evidence)
+
+
 def _put_table(
     section: Section,
     table: GivenTable,
     patient: Guess[str] | None,
 ) -> None:
-    section.add("table", table.value, f"{len(table.frame)} rows")
+    put_table(section, table)
     if patient is None:
         columns = listed(map(str, table.frame), 12)
         section.ask("patient", f"the column of patient ids, one of: {columns}")
