@@ -55,37 +55,37 @@ def _signature() -> inspect.Signature:
 
 
 class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    __doc__ = f"""Multimodal survival model, fitted by the estimator that `fusion` names.
+    """Multimodal survival model, fitted by the estimator that `fusion` names.
 
-The default, ``fusion="anchored"``, is no neural network: it is a stack of Cox regressions.
-Each modality alone has a ridge Cox (a bag's reads the mean of its tiles, expression its
-principal components), each pair of modalities a low-rank product; they are added with
-weights >= 0 that are fitted to out-of-fold risks on inner folds. Nothing is trained by
-gradients but the attention network that may take the place of a bag's mean tile. Other
-fusions (``concat``, ``pairwise``, ...) train a network: attention over slides, encoders for
-vectors, the fusion, and a head. ``ridge_cox``, ``sparse_cox``, ``late_cox`` and
-``kaplan_meier`` are the baselines. Log-risks of all of them are calibrated in the same way.
+    The default, ``fusion="anchored"``, is no neural network: it is a stack of Cox regressions.
+    Each modality alone has a ridge Cox (a bag's reads the mean of its tiles, expression its
+    principal components), each pair of modalities a low-rank product; they are added with
+    weights >= 0 that are fitted to out-of-fold risks on inner folds. Nothing is trained by
+    gradients but the attention network that may take the place of a bag's mean tile. Other
+    fusions (``concat``, ``pairwise``, ...) train a network: attention over slides, encoders for
+    vectors, the fusion, and a head. ``ridge_cox``, ``sparse_cox``, ``late_cox`` and
+    ``kaplan_meier`` are the baselines. Log-risks of all of them are calibrated in the same way.
 
-It is an estimator of scikit-learn: ``clone``, ``cross_val_score`` and ``GridSearchCV`` take it,
-with a cohort as X (docs/python.md).
+    It is an estimator of scikit-learn: ``clone``, ``cross_val_score`` and ``GridSearchCV`` take it,
+    with a cohort as X (docs/python.md).
 
-Parameters
-----------
-{parameters_numpydoc()}
+    Parameters
+    ----------
+    {parameters}
 
-Attributes
-----------
-config : FitConfig
-    The parameters, checked.
-fitted : Fitted or None
-    What was learned.
+    Attributes
+    ----------
+    config : FitConfig
+        The parameters, checked.
+    fitted : Fitted or None
+        What was learned.
 
-Examples
---------
->>> model = SurvivalFusion(fusion="pairwise", rank=64)
->>> model.get_params()["rank"]
-64
-"""
+    Examples
+    --------
+    >>> model = SurvivalFusion(fusion="pairwise", rank=64)
+    >>> model.get_params()["rank"]
+    64
+    """
 
     def __init__(self, **parameters: Any) -> None:
         self._given = parameters_of(parameters)
@@ -417,7 +417,11 @@ _SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
 SurvivalFusion.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [_SELF, *_SIGNATURE.parameters.values()],
 )
-SurvivalFusion.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+SurvivalFusion.__signature__ = _SIGNATURE
+if SurvivalFusion.__doc__ is not None:  # python -OO has none
+    SurvivalFusion.__doc__ = inspect.cleandoc(SurvivalFusion.__doc__).format(
+        parameters=parameters_numpydoc(),
+    )
 
 
 def _outcome_or_patients(
@@ -427,12 +431,12 @@ def _outcome_or_patients(
     """Tell outcomes from ids, which stand in the same place."""
     if y is None or is_structured(y):
         return y, patients
-    ids = list(y) if isinstance(y, Sequence) and not isinstance(y, str) else [None]
-    if not all(isinstance(one, str) for one in ids):
+    listing = isinstance(y, Sequence) and not isinstance(y, str)
+    if not listing or not all(isinstance(one, str) for one in y):
         read_structured(y)
     if patients is not None:
         raise InputError("patients are given twice; give them once")
-    return None, ids
+    return None, list(y)
 
 
 def _rows(

@@ -75,7 +75,7 @@ class Prediction:
 
     def __array__(
         self,
-        dtype: npt.DTypeLike = None,
+        dtype: npt.DTypeLike | None = None,
         copy: bool | None = None,
     ) -> AnyArray:
         """Log-risk of each patient, (patients,)."""
@@ -88,19 +88,13 @@ class Prediction:
         return f"Prediction({self._title}{notes})"
 
     def _repr_html_(self) -> str:
-        table = self._frame(())
         rows = []
-        for row in table.head(SHOWN).itertuples(index=False):
-            time = (
-                "not reached"
-                if np.isnan(row.predicted_time)
-                else f"{row.predicted_time:.4g}"
-            )
-            rows.append(
-                (row.patient_id, f"{row.log_risk:.3f}", time, GROUPS[row.risk_group])
-            )
+        for row, patient in enumerate(self.patient_id[:SHOWN]):
+            time, group = self.predicted_time[row], GROUPS[int(self.risk_group[row])]
+            reached = "not reached" if np.isnan(time) else f"{time:.4g}"
+            rows.append((patient, f"{self.log_risk[row]:.3f}", reached, group))
         columns = ["patient", "log-risk", f"predicted time ({self.unit})", "risk group"]
-        left = len(table) - SHOWN
+        left = len(self) - SHOWN
         lines = [f"and {left} more patients: .frame() has them all"] if left > 0 else []
         for patient, message in self.notes[:SHOWN]:
             lines.append(f"{patient}: {message}" if patient else message)

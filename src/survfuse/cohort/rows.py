@@ -1,4 +1,4 @@
-"""Patients of a cohort as scikit-learn indexes them, and outcomes as scikit-survival writes them."""
+"""Patients of a cohort as scikit-learn indexes them; outcomes as scikit-survival writes them."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ class CohortRows:
         if differs.any():
             names = listed(np.array(self.patients, dtype=object)[differs])
             raise InputError(
-                f"y: {differs.sum()} outcome(s) are not those of the cohort: {names}; give cohort.y "
-                "with X=cohort, in the same order, or no y",
+                f"y: {differs.sum()} outcome(s) are not those of the cohort: {names}; give "
+                "cohort.y with X=cohort, in the same order, or no y",
             )
 
 

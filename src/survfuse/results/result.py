@@ -193,10 +193,12 @@ class Result:
             lines.append(
                 f"and {len(self.scored_models) - SHOWN} more models: .metrics has all"
             )
-        doubts = [check for check in self.checks or () if check["status"] == "doubt"]
+        doubts = [
+            one for one in self.checks or () if one["status"] in {"failed", "warning"}
+        ]
         if doubts:
             lines.append(
-                f"doubts: {listed((check['id'] for check in doubts), SHOWN)}: .checks"
+                f"doubts: {listed((one['id'] for one in doubts), SHOWN)}: .checks"
             )
         lines += list(self.record.get("notes") or ())[:SHOWN]
         title = f"Result of {self.name}: {self.cohort['patients']} patients, times in {self.unit}"
