@@ -41,6 +41,7 @@ from survfuse.survival.patient_functions import (
     survival_functions,
 )
 from survfuse.training import Hook
+from survfuse.training.progress import watch_fit
 
 __all__ = ["Prediction", "SurvivalFusion", "load"]
 
@@ -129,6 +130,7 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         patients: Sequence[str] | None = None,
         hooks: Sequence[Hook] = (),
         checkpoints: Path | str | None = None,
+        progress: bool | None = None,
     ) -> SurvivalFusion:
         """Learn from the patients of a cohort that have an outcome.
 
@@ -145,6 +147,8 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             Watchers of every training run.
         checkpoints : path, optional
             Folder for checkpoints; a fit that was killed goes on from there.
+        progress : bool, optional
+            Whether to show a bar; by default on terminals and in notebooks.
 
         Raises
         ------
@@ -165,15 +169,16 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         cohort = rows.cohort
         check_followup(cohort, self.config)
         folder = None if checkpoints is None else Path(checkpoints)
-        fold = FoldContext.of(
-            cohort,
-            rows.patients,
-            hooks=hooks,
-            folder=folder,
-        )
-        fitted = fit_model(fold, self.config)
-        scalers = fitted.transforms.bag_scaler
-        clusters = fit_clusters(cohort, fold.ids, scalers)
+        with watch_fit(progress, self.config.fusion) as watchers:
+            fold = FoldContext.of(
+                cohort,
+                rows.patients,
+                hooks=(*hooks, *watchers),
+                folder=folder,
+            )
+            fitted = fit_model(fold, self.config)
+            scalers = fitted.transforms.bag_scaler
+            clusters = fit_clusters(cohort, fold.ids, scalers)
         summary = {
             **fitted.summary,
             "kaplan_meier": kaplan_meier_of(fold.time, fold.event),

@@ -10,6 +10,7 @@ import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any, ClassVar, Self
@@ -133,10 +134,8 @@ def _code(kind: type) -> str:
         parts.append(f"{package} {version(package)}")
     except (KeyError, PackageNotFoundError):  # a module of the user
         pass
-    try:
+    with suppress(OSError, TypeError):  # compiled, or typed into a console
         parts.append(sha256_text(inspect.getsource(kind)))
-    except (OSError, TypeError):  # compiled, or typed into a console
-        pass
     return ", ".join(parts)
 
 

@@ -45,6 +45,7 @@ from survfuse.evaluation.learning_curve_plan import CurvePlan
 from survfuse.evaluation.missing_inputs import Losses
 from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
+from survfuse.evaluation.progress import watch_cells
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scoring import Estimates, Judged, judge_models
@@ -77,6 +78,7 @@ def cross_validate(
     watcher: Watcher | None = None,
     name: str | None = None,
     executor: Executor | None = None,
+    progress: bool | None = None,
     **crossval: Any,
 ) -> Result:
     """Cross-validate a model and its baselines on the same folds.
@@ -114,6 +116,9 @@ def cross_validate(
     executor : Executor, optional
         Who computes (:func:`survfuse.executors.make_executor`); this process by default. The
         numbers are the same whoever does, with as many threads.
+    progress : bool, optional
+        Whether to show a bar with the time left; by default on terminals and in notebooks, where
+        no watcher is given.
     **crossval
         Further fields of :class:`survfuse.config.CrossvalConfig`, such as
         ``split="leave_one_site_out"`` or ``learning_curve=True``.
@@ -146,16 +151,18 @@ def cross_validate(
         "horizons": None if horizons is None else tuple(horizons),
         "tau": tau,
     }
-    return run(
-        build(RunConfig, fields, where="cross_validate"),
-        cohort,
-        test=test,
-        out=out,
-        watcher=watcher,
-        name=compared.name,
-        executor=executor,
-        compared=compared,
-    )
+    config = build(RunConfig, fields, where="cross_validate")
+    with watch_cells(False if watcher is not None else progress) as shown:
+        return run(
+            config,
+            cohort,
+            test=test,
+            out=out,
+            watcher=watcher or shown,
+            name=compared.name,
+            executor=executor,
+            compared=compared,
+        )
 
 
 def run(
