@@ -38,6 +38,8 @@ def read_modality_expression(
             orientation=spec.orientation,
             gene_suffix=spec.gene_suffix,
             missing=spec.missing,
+            sheet=spec.path.sheet,
+            encoding=spec.path.encoding,
         )
     except InputError as error:
         place.error(str(error))

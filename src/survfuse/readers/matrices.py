@@ -16,10 +16,10 @@ from survfuse._errors import InputError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import read_json
 from survfuse._types import AnyArray, FloatArray
-from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.genes import is_description
 from survfuse.readers.h5ad import read_h5ad
-from survfuse.readers.table_files import format_of, parquet_texts, read_parquet
+from survfuse.readers.table_files import parquet_texts, read_parquet
+from survfuse.readers.table_rows import PARQUET, TableRows, check_choices, rows_of
 
 MISSING = ("", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL")
 """Cells that mean "not known", where nothing else is declared."""
@@ -51,6 +51,10 @@ def read_matrix(
     id_column: str | None,
     missing: Collection[str],
     suffix: str | None = None,
+    *,
+    unnamed: bool = False,
+    sheet: str | None = None,
+    encoding: str | None = None,
 ) -> NamedMatrix:
     """Read a matrix; columns that describe genes (``gene_name``) are left out and noted.
 
@@ -63,6 +67,12 @@ def read_matrix(
         Cells that mean "not known"; an empty one always does.
     suffix : str or None
         Of a table, read only columns that end so, if any does; the others may be words.
+    unnamed : bool
+        Let rows of a table have no name.
+    sheet : str or None
+        Of a workbook; None takes the only one that has cells.
+    encoding : str or None
+        Of a text; None reads UTF-8 and UTF-16.
 
     Raises
     ------
@@ -70,15 +80,21 @@ def read_matrix(
         On a cell that is not a finite number, naming its row and column.
     """
     unknown = frozenset(missing) | {""}
-    if source.is_dir() or source.suffix.lower() == ".json":
+    kind = "folder" if source.is_dir() else source.suffix.lower()
+    if kind in ("folder", ".json", ".h5ad"):
+        _refuse_choices(source, sheet, encoding)
+    if kind in ("folder", ".json"):
         matrix = _json(source, id_column, unknown)
+    elif kind == ".h5ad":
+        regular_file(source)
+        matrix = _h5ad(source, id_column)
     else:
         regular_file(source)
-        if source.suffix.lower() == ".h5ad":
-            matrix = _h5ad(source, id_column)
+        if check_choices(source, sheet, encoding) == PARQUET:
+            matrix = _parquet(source, id_column, unknown, suffix)
         else:
-            read = _parquet if format_of(source) == ".parquet" else _delimited
-            matrix = read(source, id_column, unknown, suffix)
+            table = rows_of(source, sheet=sheet, encoding=encoding)
+            matrix = _text(source, table, id_column, unknown, suffix, unnamed)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
@@ -92,17 +108,30 @@ def _is_number(cell: str) -> bool:
         return False
 
 
+def _refuse_choices(
+    source: Path,
+    sheet: str | None,
+    encoding: str | None,
+) -> None:
+    for name, value in (("sheet", sheet), ("encoding", encoding)):
+        if value is not None:
+            raise InputError(
+                f"{source}: is read without `{name}` ({value!r} is declared); remove it",
+            )
+
+
 # -- text
 
 
-def _delimited(
+def _text(
     source: Path,
+    table: TableRows,
     id_column: str | None,
     missing: frozenset[str],
     suffix: str | None,
+    unnamed: bool,
 ) -> NamedMatrix:
-    layout = layout_of(source)
-    lines = text_rows(source, layout)
+    lines = table.rows
     _, header = next(lines)
     names = [name.strip() for name in header]
     sizes = len(names) == 2 and names[0].isdigit() and names[1].isdigit()
@@ -118,7 +147,7 @@ def _delimited(
     rows: list[AnyArray] = []
     for line, cells in lines:
         row_id = cells[place].strip()
-        if not row_id:
+        if not (row_id or unnamed):
             raise InputError(
                 f"{source}: line {line}: the id in column {names[place]!r} is empty",
             )
@@ -127,7 +156,7 @@ def _delimited(
         rows.append(_numbers(numbers, row_id, columns, source, missing))
     refuse_claim(source, len(rows) * len(columns) * np.dtype(np.float64).itemsize)
     values = np.stack(rows) if rows else np.zeros((0, len(columns)))
-    return NamedMatrix(ids, columns, values, (*layout.notes(source), *notes))
+    return NamedMatrix(ids, columns, values, (*table.notes, *notes))
 
 
 def _id_place(

@@ -197,7 +197,7 @@ class Figures:
 def check_unit(
     values: AnyArray,
     unit: str,
-    path: Path,
+    path: Path | str,
 ) -> list[str]:
     """Refuse values that the declared unit contradicts, and say what is doubtful about them.
 
@@ -207,7 +207,7 @@ def check_unit(
         NaN where missing.
     unit : str
         One of :data:`UNITS`.
-    path : Path
+    path : path or str
         For messages.
 
     Returns
