@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from survfuse.estimators.other_model import OtherModel
     from survfuse.evaluation import Result, cross_validate
     from survfuse.evaluation.in_memory import evaluate
+    from survfuse.evaluation.validation import validate
     from survfuse.explanations import Explanation, explain, with_agreement
+    from survfuse.extraction import extract
 
 __all__ = [
     "Cohort",
@@ -36,6 +38,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "explain",
+    "extract",
     "load",
     "load_cohort",
     "losses",
@@ -43,6 +46,7 @@ __all__ = [
     "paper",
     "readers",
     "simulate",
+    "validate",
     "with_agreement",
 ]
 
@@ -57,9 +61,11 @@ _HOMES = {
     "cross_validate": "survfuse.evaluation",
     "evaluate": "survfuse.evaluation.in_memory",
     "explain": "survfuse.explanations",
+    "extract": "survfuse.extraction",
     "load": "survfuse.estimator",
     "load_cohort": "survfuse.cohort",
     "simulate": "survfuse.datasets",
+    "validate": "survfuse.evaluation.validation",
     "with_agreement": "survfuse.explanations",
 }
 _MODULES = ("datasets", "losses", "metrics", "paper", "readers")
