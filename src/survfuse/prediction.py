@@ -235,6 +235,46 @@ class Prediction:
         ids = [self.patient_id[row] for row in rows]
         return _steps(curves, ids)
 
+    def to_anndata(
+        self,
+        data: Any,
+        horizons: Sequence[float] = (),
+        *,
+        patient: str | None = None,
+        details: bool = False,
+        prefix: str = "survfuse_",
+        force: bool = False,
+    ) -> tuple[str, ...]:
+        """Write :meth:`frame` into the ``obs`` of an AnnData or MuData, in place, by patient.
+
+        Parameters
+        ----------
+        data : AnnData or MuData
+        horizons, details
+            As of :meth:`frame`.
+        patient : str, optional
+            Column of ``obs`` that holds the patient ids; ``patient_id``, or else ``obs_names``,
+            where not given. Several rows of one patient get the same values.
+        prefix : str
+            Begins the names of the columns.
+        force : bool
+            Replace columns of these names.
+
+        Returns
+        -------
+        tuple of str
+            Names of the columns. Rows of patients without a prediction are NaN.
+
+        Raises
+        ------
+        InputError
+            When `obs` has no predicted patient, or has such columns already.
+        """
+        from survfuse.cohort.anndata_input import write_obs
+
+        table = self.frame(horizons, details=details).set_index("patient_id")
+        return write_obs(data, table.add_prefix(prefix), patient, force=force)
+
     def plot_survival(
         self,
         patients: str | Sequence[str],

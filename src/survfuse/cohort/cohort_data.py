@@ -14,6 +14,7 @@ import pandas as pd
 
 from survfuse._errors import CohortError, LeakageError, listed
 from survfuse._storage import sha256_text, to_json
+from survfuse.cohort.cohort_interface import CohortInterface
 from survfuse.cohort.leakage import Leak, find_leaks
 from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ExpressionData, ModalityData, PriorData
@@ -45,8 +46,8 @@ class FlowStep:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Cohort:
+@dataclass(frozen=True, repr=False)
+class Cohort(CohortInterface):
     """Patients, sorted by id, with an outcome and whatever modalities each of them has.
 
     Attributes

@@ -15,9 +15,11 @@ from survfuse.cohort.modalities import (
     TableData,
 )
 from survfuse.cohort.outliers import LARGEST
+from survfuse.cohort.patient_table import PatientTable
 from survfuse.cohort.problems import Place, Problem, Problems
-from survfuse.cohort.sources import PatientTable, Sources
+from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, PriorSpec
+from survfuse.cohort.tables import cells_of
 from survfuse.readers.cell_text import instead_of_number
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.priors import SHIPPED, Prior, read_prior, shipped_priors
@@ -139,12 +141,18 @@ def _read_column(
     """Read a risk from a column; patients without a value are without this modality."""
     assert spec.table is not None
     assert spec.column is not None
-    table = sources.by_patient(spec.table, spec.patient or cohort.id_column, name)
-    cells = None if table is None else table.column(spec.column, name)
+    table = sources.by_patient(
+        spec.table,
+        spec.patient or cohort.patient,
+        name,
+        rows=spec.rows,
+        measured=True,
+    )
+    meaning = ColumnSpec(kind="numeric")
+    cells = None if table is None else cells_of(table, spec.column, meaning, spec, name)
     if table is None or cells is None:
         return None
-    answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    if spec.column in answers:
+    if spec.column in cohort.answers:
         sources.problems.at(name, spec.table, spec.column).error(
             "this column is the outcome; it cannot be an input",
             hint="name the column of the risk",
@@ -157,7 +165,7 @@ def _read_column(
             hint="take the risk from a model of another cohort (`survfuse predict`)",
         )
         return None
-    columns = {spec.column: ColumnSpec(kind="numeric")}
+    columns = {spec.column: meaning}
     data = TableData(name, cells.to_frame(spec.column), columns, spec.missing)
     known = _trained_on(table, name)
     return PriorData(name, data.without_blank_rows(), in_training=known)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from survfuse._errors import CohortError, listed
 from survfuse.cohort.problems import Place, Problems
-from survfuse.cohort.slide_files import slide_table
+from survfuse.cohort.slide_rows import slide_rows
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, SlidesSpec, load_spec
 from survfuse.cohort.table_file import TableFile
@@ -166,7 +166,7 @@ def images_of(
             f"{where}: no slides to extract: expected a section `{modality}:` with `table:` "
             "(slide_id, patient_id) and either a column `path` in that table or `images: FOLDER`",
         )
-    sources = Sources(root, Problems())
+    sources = Sources(root, Problems(), match=spec.match)
     images = _Search(modality, section, section.table, sources).run()
     sources.problems.raise_errors(where)
     masks = section.masks and sources.path(section.masks)
@@ -199,7 +199,7 @@ def available_images(
             "`path`, or `images: FOLDER`"
         )
         return AvailableImages({}, {}, f"{modality}: {why}")
-    sources = Sources(root, Problems())
+    sources = Sources(root, Problems(), match=spec.match)
     search = _Search(modality, section, section.table, sources)
     images = {image.slide_id: image for image in search.run()}
     errors = sources.problems.errors
@@ -233,13 +233,13 @@ class _Search:
         return self.sources.problems.at(self.name, file or self.table, column)
 
     def run(self) -> tuple[SlideImage, ...]:
-        frame = slide_table(self.name, self.spec, self.table, self.sources)
-        if frame is None:
+        listing = slide_rows(self.name, self.spec, self.table, self.sources)
+        if listing is None:
             return ()
+        frame = listing.frame
         rows = frame.apply(lambda column: column.str.strip()).set_index(self.spec.slide)
         rows = rows.mask(rows.isin(MISSING))
-        owners = frame.set_index(self.spec.slide)[self.spec.patient].str.strip()
-        owners.index = rows.index
+        owners = listing.owners.str.strip().set_axis(rows.index)
         paths = self._by_path(rows) if "path" in rows else self._by_name(rows.index)
         masks = self._named(rows, "mask", self.spec.masks or self.spec.images)
         self._refuse_shared(owners, [*paths.items(), *masks.items()])

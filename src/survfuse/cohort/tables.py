@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
+from survfuse.cohort.column_names import near_name
 from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.outliers import LARGEST
+from survfuse.cohort.patient_table import PatientTable
 from survfuse.cohort.problems import Place, Problems, allowing
-from survfuse.cohort.sources import Sources, near_name
-from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
+from survfuse.cohort.sources import Sources
+from survfuse.cohort.spec import CohortSpec, ColumnSpec, PriorSpec, TableSpec
 from survfuse.cohort.status_column import as_list, quoted
 from survfuse.readers.cell_text import (
     instead_of_number,
@@ -52,38 +54,59 @@ def read_modality_table(
     sources : Sources
         Reads it and collects problems.
     """
-    table = sources.by_patient(spec.table, spec.patient or cohort.id_column, name)
+    table = sources.by_patient(
+        spec.table,
+        spec.patient or cohort.patient,
+        name,
+        rows=spec.rows,
+        measured=name != "clinical",
+    )
     if table is None:
         return None
     place = sources.problems.at(name, spec.table)
     names = list(map(str, table.cells))
     used = _used_elsewhere(cohort)
-    same_file = cohort.outcome is not None and (
-        sources.same(spec.table, cohort.outcome.table)
+    same_file = any(
+        sources.same(spec.table, endpoint.table) for endpoint in cohort.endpoints()
     )
     declared = _declared(spec, cohort, names, used if same_file else set(), place)
     _refuse_outcome(declared, spec, cohort, same_file, place)
-    columns = {}
+    columns, cells = {}, {}
     risks = [one for one, meaning in declared.items() if meaning.role == "prior_risk"]
     for column, meaning in declared.items():
-        if column not in risks and table.column(column, name) is not None:
-            columns[column] = meaning
+        if column in risks:
+            continue
+        own = cells_of(table, column, meaning, spec, name)
+        if own is not None:
+            columns[column], cells[column] = meaning, own
     if not columns:
         if not sources.problems.errors and not risks:
             place.error("no column of it is an input", hint=NO_INPUT)
         return None
     kind: Literal["clinical", "table"] = "clinical" if name == "clinical" else "table"
     ignored = tuple(without(names, {*columns, *risks, *used}))
-    cells = table.cells[list(columns)]
-    data = TableData(name, cells, columns, spec.missing, kind, ignored)
+    frame = pd.DataFrame(cells, index=table.cells.index, dtype=object)
+    data = TableData(name, frame, columns, spec.missing, kind, ignored)
     return data.without_blank_rows()
+
+
+def cells_of(
+    table: PatientTable,
+    column: str,
+    meaning: ColumnSpec,
+    spec: TableSpec | PriorSpec,
+    where: str,
+) -> pd.Series[str] | None:
+    """Cells of a column, one a patient, as the section says; None (problem noted) without it."""
+    if spec.rows == "mean" and meaning.kind == "numeric":
+        return table.mean(column, where, (*spec.missing, *meaning.missing))
+    return table.column(column, where, spec.rows)
 
 
 def _used_elsewhere(cohort: CohortSpec) -> set[str]:
     """Columns that the outcome, the folds or the groups use."""
     used = {group.column for group in cohort.groups.values()}
-    if cohort.outcome is not None:
-        used.update(cohort.outcome.columns)
+    used.update(cohort.answers)
     if cohort.folds is not None:
         used.add(cohort.folds.column)
     return used
@@ -123,8 +146,7 @@ def _refuse_outcome(
     place: Place,
 ) -> None:
     """Take the outcome out of the columns; of another file only if not declared by name."""
-    answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    for column in answers:
+    for column in cohort.answers:
         by_name = column in (spec.columns or {})
         if column in columns and (same_file or not by_name):
             del columns[column]
@@ -160,8 +182,7 @@ def _check_names(
     place: Place,
 ) -> None:
     """Refuse columns that nobody declared by name and that are called as outcomes are."""
-    answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    suspects = list(filter(named_like_outcome, without(columns, answers)))
+    suspects = list(filter(named_like_outcome, without(columns, cohort.answers)))
     if not suspects:
         return
     unused = [f"{quoted(name)}: {{kind: numeric, use: false}}" for name in suspects]
