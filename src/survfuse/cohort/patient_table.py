@@ -13,6 +13,7 @@ from survfuse.cohort.patient_ids import sample_kinds
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.spec import Rows
 from survfuse.cohort.table_file import TableFile
+from survfuse.readers.cell_text import whole, whole_cells
 
 ONE_ROW = "keep one row, or give them different ids where they are different patients"
 OTHER_ROWS = (
@@ -76,7 +77,7 @@ class PatientTable:
         if self.several.empty:
             return cells
         texts = self.several[name].str.strip()
-        known = texts[~texts.isin(missing)]
+        known = texts[~whole_cells(texts).isin(set(map(whole, missing)))]
         for patient, own in known.groupby(self.patients.loc[known.index]):
             numbers = pd.to_numeric(own, errors="coerce").to_numpy(np.float64)
             wrong = own[~np.isfinite(numbers)]

@@ -91,6 +91,8 @@ class Sources:
             missing=spec.missing,
             sheet=spec.path.sheet,
             encoding=spec.path.encoding,
+            duplicates=spec.duplicates,
+            repeated_patients=True,
         )
 
     def read(self, file: TableFile, id_column: str) -> pd.DataFrame:
