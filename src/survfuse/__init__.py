@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from survfuse.cohort import Cohort, load_cohort
     from survfuse.estimator import Prediction, SurvivalFusion
     from survfuse.estimator import load as load
-    from survfuse.evaluation import Result, cross_validate
+    from survfuse.evaluation import Plan, Result, cross_validate, plan
     from survfuse.explanations import Explanation, explain, with_agreement
 
 __all__ = [
     "Cohort",
     "Explanation",
+    "Plan",
     "Prediction",
     "Result",
     "SurvivalFusion",
@@ -33,6 +34,7 @@ __all__ = [
     "losses",
     "metrics",
     "paper",
+    "plan",
     "readers",
     "with_agreement",
 ]
@@ -40,6 +42,7 @@ __all__ = [
 _HOMES = {
     "Cohort": "survfuse.cohort",
     "Explanation": "survfuse.explanations",
+    "Plan": "survfuse.evaluation",
     "Prediction": "survfuse.estimator",
     "Result": "survfuse.evaluation",
     "SurvivalFusion": "survfuse.estimator",
@@ -47,6 +50,7 @@ _HOMES = {
     "explain": "survfuse.explanations",
     "load": "survfuse.estimator",
     "load_cohort": "survfuse.cohort",
+    "plan": "survfuse.evaluation",
     "with_agreement": "survfuse.explanations",
 }
 _MODULES = ("losses", "metrics", "paper", "readers")
