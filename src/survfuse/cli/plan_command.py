@@ -21,7 +21,9 @@ TITLES = {
 def plan(
     run: Annotated[
         Path,
-        typer.Argument(help="Folder that `crossval` wrote: the pilot.", show_default=False),
+        typer.Argument(
+            help="Folder that `crossval` wrote: the pilot.", show_default=False
+        ),
     ],
     delta: Annotated[
         float,
@@ -103,6 +105,7 @@ def _show_widths(made: Any) -> None:
     from survfuse.cli.output import print_table
 
     metrics = [width.metric for width in made.widths]
+    titles = [_title(width) for width in made.widths]
     table = made.widths_table
     rows = []
     for size in made.sizes:
@@ -110,8 +113,8 @@ def _show_widths(made: Any) -> None:
         cells = [_width_cell(at.loc[metric]) for metric in metrics]
         rows.append([f"{size:,}", f"{made.events_of(size):,}", *cells])
     print_table(
-        f"Expected 95% intervals of {made.name}, and half their width with its own uncertainty",
-        ["patients", "events", *(TITLES[metric] for metric in metrics)],
+        f"How far the 95% interval of {made.name} would reach to each side (and how sure that is)",
+        ["patients", "events", *titles],
         rows,
         text_columns=set(),
         width=WIDTH,
@@ -125,19 +128,33 @@ def _increment_cells(row: dict[str, Any]) -> list[str]:
     if row["value"] is not None:
         found = rounded(row["value"], signed=True)
         if row["low"] is not None and row["high"] is not None:
-            low, high = rounded(row["low"], signed=True), rounded(row["high"], signed=True)
+            low, high = (
+                rounded(row["low"], signed=True),
+                rounded(row["high"], signed=True),
+            )
             found += f" [{low}, {high}]"
     if row["patients"] is None:
         return [row["what"], row["kind"], found, "", "no plan", ""]
-    needed = f"{row['patients']:,} ({row['patients_low']:,} to {row['patients_high']:,})"
+    needed = (
+        f"{row['patients']:,} ({row['patients_low']:,} to {row['patients_high']:,})"
+    )
     now = f"{100 * row['power_of_pilot']:.0f} %"
     return [row["what"], row["kind"], found, now, needed, f"{row['events']:,}"]
 
 
+def _title(width: Any) -> str:
+    """Metric, and the value that its interval is expected around."""
+    from survfuse.evaluation.plan import AIMS
+
+    value = AIMS.get(width.metric, width.estimate.value)
+    return f"{TITLES[width.metric]} {value:.3g}"
+
+
 def _width_cell(row: Any) -> str:
-    cell = f"{row['low']:.3f} to {row['high']:.3f}, ±{row['half_width']:.3f}"
-    low, high = row["half_width_low"], row["half_width_high"]
-    return cell if low is None else f"{cell} ({low:.3f}-{high:.3f})"
+    cell, low = f"±{row['half_width']:.3f}", row["half_width_low"]
+    return (
+        cell if low is None else f"{cell} ({low:.3f} to {row['half_width_high']:.3f})"
+    )
 
 
 def _draw(made: Any, path: Path) -> None:
@@ -150,9 +167,14 @@ def _draw(made: Any, path: Path) -> None:
     from survfuse.figures.plotting import STYLE
 
     if path.suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError(f"--figure {path}: expected a name that ends in .png, .svg or .pdf")
-    with pyplot.rc_context({**STYLE, "savefig.facecolor": "white"}):
+        raise ConfigError(
+            f"--figure {path}: expected a name that ends in .png, .svg or .pdf"
+        )
+    style: Any = {**STYLE, "savefig.facecolor": "white"}
+    with pyplot.rc_context(style):
         figure = made.plot_power().figure
         with disk_errors(path), atomic_path(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150, bbox_inches="tight")
+            figure.savefig(
+                temporary, format=path.suffix[1:], dpi=150, bbox_inches="tight"
+            )
         pyplot.close(figure)

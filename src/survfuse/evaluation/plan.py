@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil, exp, sqrt
+from math import ceil, exp
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
-from survfuse._errors import NotComputableError
+from survfuse.evaluation import plan_plots
 from survfuse.evaluation.plan_words import (
     ASSUMPTIONS,
     FAR,
@@ -21,14 +18,11 @@ from survfuse.evaluation.plan_words import (
     repeats_sentence,
 )
 from survfuse.evaluation.precision import Precision
-from survfuse.figures import plot_plan_power, plot_plan_width
-from survfuse.figures.plotting import axes_of
-from survfuse.survival.estimate import Z, Estimate
+from survfuse.survival.estimate import Estimate, Z
 
 FORMAT, VERSION = "survfuse-plan", 1
 AIMS = {"calibration_slope": 1.0, "observed_expected": 1.0}
 """Values around which the interval of a well calibrated model is expected."""
-POINTS = 60  # of a curve of a figure
 FARTHEST = 10  # times the pilot
 
 
@@ -155,7 +149,9 @@ class Plan:
         """The two tables and the advice."""
         parts = [
             f"Plan from {self.name!r}: {self.patients} patients, {self.events} events",
-            self.increments_table.drop(columns=["with", "without"]).to_string(index=False),
+            self.increments_table.drop(columns=["with", "without"]).to_string(
+                index=False
+            ),
             self.widths_table.to_string(index=False),
             self.buy_next,
         ]
@@ -264,63 +260,8 @@ class Plan:
             "notes": list(self.notes),
         }
 
-    def plot_power(self, ax: Axes | None = None) -> Axes:
-        """Draw the power to show the increment by the number of patients, for each modality.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            A new figure where not given.
-
-        Raises
-        ------
-        NotComputableError
-            Where no increment has a plan.
-        """
-        known = [one for one in self.increments if one.precision is not None]
-        if not known:
-            raise NotComputableError("no increment of this plan has a number")
-        farthest = max([self.sizes[-1], *(1.5 * (one.patients or 0) for one in known)])
-        farthest = min(farthest, self.patients * 40)
-        sizes = np.geomspace(self.patients / 2, farthest, POINTS)
-        rows = []
-        for one in known:
-            assert one.precision is not None
-            for size in sizes.tolist():
-                power = one.precision.power(self.delta, size)
-                rows.append({"what": f"{one.what}, {one.kind}", "patients": size, "power": power})
-        ax = axes_of(ax, (7.0, 4.2))
-        return plot_plan_power(ax, pd.DataFrame(rows), self.patients, self.power, self.delta)
-
-    def plot_width(
-        self,
-        ax: Axes | None = None,
-        *,
-        metric: str = "uno_c",
-    ) -> Axes:
-        """Draw the expected 95 % interval of a metric of the model by the number of patients.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            A new figure where not given.
-        metric : {"uno_c", "calibration_slope", "observed_expected", "isbs"}
-
-        Raises
-        ------
-        NotComputableError
-            Where the pilot does not have this metric.
-        """
-        widths = {width.metric: width for width in self.widths}
-        if metric not in widths:
-            raise NotComputableError(
-                f"metric {metric!r}: the plan has {', '.join(widths) or 'none'}",
-            )
-        sizes = np.geomspace(self.patients / 2, self.sizes[-1], POINTS)
-        rows = [{"patients": size, **widths[metric].at(size)} for size in sizes.tolist()]
-        return plot_plan_width(
-            axes_of(ax, (7.0, 4.2)), pd.DataFrame(rows), metric, self.patients
-        )
+    plot_power = plan_plots.plot_power
+    plot_width = plan_plots.plot_width
 
 
 def whole(patients: float | None) -> int | None:

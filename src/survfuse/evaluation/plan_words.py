@@ -61,15 +61,13 @@ def buying(rows: Sequence[IncrementPlan], power: float) -> str:
         return "What to buy next cannot be told: the pilot has no modality beside clinical tables."
     gains = [one for one in rows if one.for_estimate is not None]
     if not gains:
-        return (
-            "Nothing to buy by the pilot's numbers: no modality improved the predictions there."
-        )
+        return "Nothing to buy by the pilot's numbers: no modality improved the predictions there."
     gains.sort(key=lambda one: one.for_estimate or 0.0)
     best = gains[0]
+    needed = count(ceil(best.for_estimate or 0))
     claim = (
-        f"{best.what} ({best.kind}) needs the fewest patients: {count(ceil(best.for_estimate or 0))}"
-        f" show an increment of {_with_interval(best)}, as the pilot found it, with a power of "
-        f"{100 * power:g} %."
+        f"{best.what} ({best.kind}) needs the fewest patients: {needed} show an increment of "
+        f"{_with_interval(best)}, as the pilot found it, with a power of {100 * power:g} %."
     )
     assert best.estimate is not None
     if best.estimate.low is None or best.estimate.low <= 0:
@@ -97,4 +95,6 @@ def _overlap(a: IncrementPlan, b: IncrementPlan) -> bool:
     assert a.estimate is not None
     assert b.estimate is not None
     difference = (a.estimate.value or 0.0) - (b.estimate.value or 0.0)
-    return difference < Z * sqrt((a.estimate.se or 0.0) ** 2 + (b.estimate.se or 0.0) ** 2)
+    return difference < Z * sqrt(
+        (a.estimate.se or 0.0) ** 2 + (b.estimate.se or 0.0) ** 2
+    )

@@ -11,10 +11,7 @@ import numpy as np
 
 from survfuse._errors import ConfigError, InputError, NotComputableError
 from survfuse.evaluation.assessment import cards
-from survfuse.evaluation.assessment_settings import WAYS, Interval, Scale
 from survfuse.evaluation.curve_errors import ISBS
-from survfuse.evaluation.external_predictions import PREFIX, ExternalPredictions
-from survfuse.evaluation.folds import Folds, repeats_of
 from survfuse.evaluation.metric_registry import Metric
 from survfuse.evaluation.plan import IncrementPlan, Plan, WidthPlan
 from survfuse.evaluation.plan_words import OWN
@@ -29,16 +26,17 @@ from survfuse.evaluation.precision import (
     of_score,
 )
 from survfuse.evaluation.ranking import UNO_C
+from survfuse.evaluation.run_folds import RunFolds
 from survfuse.results import Result
 from survfuse.results.model_roles import clinical_only
-from survfuse.survival.estimate import Z, Estimate
+from survfuse.survival.estimate import Estimate, Z
 
 FEWEST_EVENTS = 20
 MULTIPLES = (1, 2, 4, 8)
 INCREMENTS: Mapping[str, Metric] = {"uno_c": UNO_C, "isbs": ISBS}
 WIDTHS = ("uno_c", "calibration_slope", "observed_expected", "isbs")
 PERMUTED = "permuted"
-AGAIN = "run `survfuse crossval COHORT -o RUN` again and plan from its folder"
+OVER = "over clinical variables"
 
 
 def plan(
@@ -85,7 +83,7 @@ def plan(
             "needed: the standard errors of fewer are not known well enough to plan from; add "
             "patients or follow-up to the pilot",
         )
-    models = _Models(run)
+    models = RunFolds(run)
     return Plan(
         name=run.name,
         endpoint=run.cohort["endpoint"],
@@ -131,69 +129,23 @@ def _check(
             )
 
 
-class _Models:
-    """Folds of the models of a run, made from its tables where it was read from a folder."""
-
-    def __init__(self, run: Result) -> None:
-        self.run = run
-        horizons = run.horizons
-        tau = run.cohort.get("tau") or (horizons[-1] if horizons else None)
-        if not horizons or tau is None:
-            raise InputError(f"the run names no horizons and no τ; {AGAIN}")
-        self.scale = Scale(horizons, float(tau), Interval(), draws=0)
-        own = repeats_of(self.folds(run.name))
-        self.repeats = len(own)
-        self.single = all(len(part) == 1 for part in own)
-        method = run.performance.get("interval")
-        self.widened = method is None or method == WAYS["influence"]
-
-    @property
-    def known_share(self) -> bool:
-        """Whether the run tells what training changes."""
-        return self.widened and (self.repeats > 1 or self.single)
-
-    def folds(self, name: str) -> Folds:
-        """Folds of one model.
-
-        Raises
-        ------
-        InputError
-            When the run holds no predictions of it.
-        """
-        if name in self.run.folds:
-            return self.run.folds[name]
-        table = self.run.models.get(name)
-        if table is None:
-            raise InputError(
-                f"the run holds no predictions of {name!r} (comparators.csv), from which influence "
-                f"values are computed; {AGAIN}",
-            )
-        columns = [one for one in table.columns if one.startswith(PREFIX)]
-        times = tuple(sorted(float(one.removeprefix(PREFIX)) for one in columns))
-        places = table[["repeat", "fold"]].astype(int)
-        table = table.assign(model=name, **dict(places.items()))
-        predictions = ExternalPredictions(table, times, ())
-        return predictions.folds(name, None)
-
-
 def _increments(
     run: Result,
-    models: _Models,
+    models: RunFolds,
     metric: str,
     delta: float,
     power: float,
 ) -> list[IncrementPlan]:
     """Plans of every increment of the run, then of the model over the clinical variables."""
+    key, clinical = f"delta_{metric}", clinical_only(run)
     rows: list[tuple[str, str, str, str, Any]] = []
     for row in run.performance.get("increment") or ():
         if not str(row["kind"]).startswith(PERMUTED):
             names = (row["modality"], row["kind"], row["with"], row["without"])
-            rows.append((*names, row.get(f"delta_{metric}")))  # type: ignore[arg-type]
-    clinical = clinical_only(run)
-    for row in run.performance.get("comparisons") or ():
-        if clinical is not None and row["reference"] == clinical:
-            names = (OWN, "over clinical variables", run.name, clinical)
-            rows.append((*names, row.get(f"delta_{metric}")))  # type: ignore[arg-type]
+            rows.append((*map(str, names), row.get(key)))  # type: ignore[arg-type]
+    for other in run.performance.get("comparisons") or ():
+        if clinical is not None and other["reference"] == clinical:
+            rows.append((OWN, OVER, run.name, clinical, other.get(key)))
     if not rows:
         raise InputError(
             "the run compares no model with and without a modality, and none with the clinical "
@@ -204,7 +156,7 @@ def _increments(
 
 
 def _increment(
-    models: _Models,
+    models: RunFolds,
     metric: str,
     delta: float,
     power: float,
@@ -221,7 +173,9 @@ def _increment(
         why = recorded.note if recorded is not None else "the run does not hold it"
         return IncrementPlan(*names, note=f"no plan: {why or 'no standard error'}")
     value = sign * recorded.value
-    ends = sorted(sign * one for one in (recorded.low, recorded.high) if one is not None)
+    ends = sorted(
+        sign * one for one in (recorded.low, recorded.high) if one is not None
+    )
     low, high = ends if len(ends) == 2 else (None, None)
     estimate = Estimate(value, recorded.se, low, high, recorded.n, recorded.events)
     try:
@@ -257,7 +211,7 @@ def _estimate(record: Mapping[str, Any] | None) -> Estimate | None:
     return Estimate(**known, note=record.get("note") or "")
 
 
-def _widths(run: Result, models: _Models) -> list[WidthPlan]:
+def _widths(run: Result, models: RunFolds) -> list[WidthPlan]:
     """How the interval of each metric of the model narrows; those that the run cannot give go."""
     widths = []
     for key in WIDTHS:
@@ -275,7 +229,7 @@ def _widths(run: Result, models: _Models) -> list[WidthPlan]:
 def _precision(
     key: str,
     known: Estimate,
-    models: _Models,
+    models: RunFolds,
 ) -> Precision:
     """Precision of a metric of the run's model; of its logarithm for observed over expected."""
     folds = models.folds(models.run.name)

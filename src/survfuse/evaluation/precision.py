@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import difference, estimate
 from survfuse.evaluation.folds import Fold, select
 from survfuse.evaluation.metric_registry import Metric, ModelFolds
-from survfuse.evaluation.training_variance import chance_share, chance_share_of_difference
+from survfuse.evaluation.training_variance import (
+    chance_share,
+    chance_share_of_difference,
+)
 from survfuse.survival.estimate import Z
 
 GROUPS = 10  # of patients, each left out once
@@ -135,6 +138,8 @@ class Precision:
 
     def _plain_at(self, patients: float) -> float:
         more, falling = patients / self.patients, self.small_folds
+        if self.kind == "slope":
+            return self.plain / more * self._spread_of_risks(more)
         return self.plain * ((1 - falling) / more + falling / more**2)
 
     def _spread_of_risks(self, more: float) -> float:
@@ -174,8 +179,8 @@ def measured(
     outcome = outcomes_of(folds)
     plain, share = parts(None)
     whole = Precision(kind, len(outcome), plain, share, known_share=known_share)
-    groups = np.array(sorted(outcome, key=lambda one: (outcome[one], one)), dtype=object)
-    numbers = np.arange(len(groups)) % GROUPS
+    groups = np.array(sorted(outcome), dtype=object)
+    numbers = np.random.default_rng(0).permutation(len(groups)) % GROUPS
     left_out = []
     for number in range(GROUPS):
         kept = groups[numbers != number]
@@ -188,7 +193,10 @@ def measured(
     share_of_folds = float(np.clip((GROUPS - 1) * more_share, 0.0, whole.share))
     if kind == "slope":  # not made fold by fold
         small_folds = 0.0
-    fixed = {"small_folds": small_folds, "share_of_folds": share_of_folds}
+    fixed: dict[str, Any] = {
+        "small_folds": small_folds,
+        "share_of_folds": share_of_folds,
+    }
     return replace(
         whole,
         **fixed,
