@@ -19,5 +19,5 @@ def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(snippets) >= 8
     names: dict[str, object] = {}
     for number, snippet in enumerate(snippets, start=1):
-        exec(compile(snippet, f"notebooks.md, snippet {number}", "exec"), names)  # noqa: S102
+        exec(compile(snippet, f"notebooks.md, snippet {number}", "exec"), names)
     assert (tmp_path / "my-cohort" / "cohort.yaml").is_file()

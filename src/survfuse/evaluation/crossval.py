@@ -58,6 +58,13 @@ from survfuse.tuning.search import describe_searches
 
 T = TypeVar("T")
 ON_ALL_REPEATS = {"model", "baseline", "increment"}
+QUICK_NOTE = (
+    "a quick look (crossval.quick): the model, the clinical baseline and the late fusion alone, on "
+    "the same folds. Left out, unless asked for by name: the other baselines, fusions and networks "
+    "with and without each modality, the controls against chance, predictions with less, the "
+    "learning curve, and whether explanations reproduce; run without --quick before you report"
+)
+"""What a reader of a quick run must know."""
 
 
 def cross_validate(
@@ -68,8 +75,9 @@ def cross_validate(
     repeats: int = 1,
     seed: int = 0,
     given_folds: bool = True,
-    networks: bool = True,
-    controls: bool = True,
+    quick: bool = False,
+    networks: bool | None = None,
+    controls: bool | None = None,
     horizons: Sequence[float] | None = None,
     tau: float | None = None,
     test: Cohort | None = None,
@@ -90,12 +98,14 @@ def cross_validate(
         Splits by patient, stratified on the event.
     given_folds : bool
         Use the folds of the cohort file, where it names some, as the first repeat.
-    networks : bool
+    quick : bool
+        A first look: the model, the clinical baseline and the late fusion alone.
+    networks : bool, optional
         Also run the model's network on each modality alone and without each (ridge Cox
-        baselines run always).
-    controls : bool
+        baselines run always); by default yes, unless `quick`.
+    controls : bool, optional
         Also run the model on permuted outcomes, with the epoch chosen on the scored fold,
-        and from other seeds.
+        and from other seeds; by default yes, unless `quick`.
     horizons : sequence of float, optional
         Times at which survival is told; the cohort file's, or 1, 3 and 5 years.
     tau : float, optional
@@ -128,20 +138,22 @@ def cross_validate(
     CrashError
         When a worker died twice on the same fit; finished fits are kept.
     """
-    fields = {
+    fields: dict[str, Any] = {
         "model": model.config,
         "crossval": {
             "folds": folds,
             "repeats": repeats,
             "seed": seed,
             "given_folds": given_folds,
+            "quick": quick,
             **crossval,
-            "networks": networks,
-            "controls": controls,
         },
         "horizons": None if horizons is None else tuple(horizons),
         "tau": tau,
     }
+    for field, wanted in (("networks", networks), ("controls", controls)):
+        if wanted is not None:
+            fields["crossval"][field] = wanted
     return run(
         build(RunConfig, fields, where="cross_validate"),
         cohort,
@@ -365,6 +377,8 @@ def _plan(
         {*modalities_used(cohort, config.model), *clinical},
     )
     horizons, notes = resolve_horizons(config.horizons, cohort)
+    if config.crossval.quick:
+        notes.insert(0, QUICK_NOTE)
     notes += _test_notes(cohort, test)
     config = config.model_copy(
         update={"horizons": horizons, "tau": config.tau or horizons[-1]},
@@ -421,6 +435,7 @@ def _candidates(
         networks=settings.networks,
         controls=settings.controls,
         seeds=settings.seeds - 1 if settings.controls else 0,
+        quick=settings.quick,
     )
     if stem(name) in {stem(other.name) for other in baselines}:
         raise ConfigError(
