@@ -415,8 +415,6 @@ def test_a_cohort_in_memory_is_cross_validated_explained_and_saved(
     cohort = made(
         table,
         clinical=["age", "sex"],
-        expression=expression(table),
-        expression_unit="log2tpm",
         bags={"slides": bags(table)},
     )
     about: dict[str, Any] = {"folds": 2, "networks": False, "controls": False}
