@@ -398,9 +398,11 @@ def test_temporary_stores_go_with_their_cohort(tmp_path: Path) -> None:
     subset = cohort.subset(cohort.patients[:4])
     store = cohort.modalities["slides"].store  # type: ignore[union-attr]
     folder = store.path.parent
-    again = pickle.loads(pickle.dumps(store))  # noqa: S301 - as it travels to a worker
-    np.testing.assert_array_equal(again.features, store.features)
-    del cohort, store, again
+    again = pickle.loads(pickle.dumps(cohort))  # noqa: S301 - as it travels to a worker
+    assert again.fingerprint() == cohort.fingerprint()
+    tiles = again.modalities["slides"].store.features
+    np.testing.assert_array_equal(tiles, store.features)
+    del cohort, store, again, tiles
     gc.collect()
     assert folder.is_dir()
     del subset
