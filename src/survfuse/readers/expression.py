@@ -77,6 +77,7 @@ def read_expression(
     missing: Collection[str] = MISSING,
     sheet: str | None = None,
     encoding: str | None = None,
+    layer: str | None = None,
     duplicates: Duplicates = "refuse",
     repeated_patients: bool = False,
 ) -> Expression:
@@ -112,6 +113,8 @@ def read_expression(
         Sheet of a workbook; null takes the only one that has cells.
     encoding : str or None
         Encoding of a text that is neither UTF-8 nor UTF-16.
+    layer : str or None
+        Layer of an ``.h5ad``; null reads X.
     duplicates : {"refuse", "mean", "max", "sum", "first"}
         What becomes of a gene that stands in several columns (one symbol, or one Ensembl id in
         several versions), for each patient by itself. `sum` is for linear units only.
@@ -140,6 +143,7 @@ def read_expression(
         unnamed=not by_patient,
         sheet=sheet,
         encoding=encoding,
+        layer=layer,
     )
     return expression_of(
         matrix,
