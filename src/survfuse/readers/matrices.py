@@ -86,9 +86,9 @@ def read_matrix(
     unknown = frozenset(missing) | {""}
     kind = "folder" if source.is_dir() else source.suffix.lower()
     if layer is not None and kind != ".h5ad":
-        _refuse_choices(source, layer=layer)
+        refuse_choices(source, layer=layer)
     if kind in ("folder", ".json", ".h5ad"):
-        _refuse_choices(source, sheet=sheet, encoding=encoding)
+        refuse_choices(source, sheet=sheet, encoding=encoding)
     if kind in ("folder", ".json"):
         matrix = _json(source, id_column, unknown)
     elif kind == ".h5ad":
@@ -100,8 +100,8 @@ def read_matrix(
             matrix = _parquet(source, id_column, unknown, suffix)
         else:
             table = rows_of(source, sheet=sheet, encoding=encoding)
-            choices = _Choices(id_column, unknown, suffix, unnamed, encoding)
-            matrix = _text(source, table, choices)
+            choices = TextChoices(id_column, unknown, suffix, unnamed, encoding)
+            matrix = text_matrix(source, table, choices)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
@@ -115,7 +115,8 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _refuse_choices(source: Path, **choices: str | None) -> None:
+def refuse_choices(source: Path, **choices: str | None) -> None:
+    """Refuse choices that a source does not have, by their names in a cohort file."""
     for name, value in choices.items():
         if value is not None:
             raise InputError(
@@ -127,21 +128,28 @@ def _refuse_choices(source: Path, **choices: str | None) -> None:
 
 
 @dataclass(frozen=True)
-class _Choices:
+class TextChoices:
     """How a text is read; see :func:`read_matrix`."""
 
     id_column: str | None
     missing: frozenset[str]
-    suffix: str | None
-    unnamed: bool
-    encoding: str | None
+    suffix: str | None = None
+    unnamed: bool = False
+    encoding: str | None = None
 
 
-def _text(
+def text_matrix(
     source: Path,
     table: TableRows,
-    choices: _Choices,
+    choices: TextChoices,
 ) -> NamedMatrix:
+    """Turn the rows of a text or a workbook into a matrix.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_matrix`.
+    """
     lines = table.rows
     _, header = next(lines)
     names = [name.strip() for name in header]
