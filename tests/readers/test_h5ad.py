@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -408,3 +409,37 @@ def test_bytes_changed_anywhere_give_a_matrix_or_an_answer(path: Path) -> None:
         except InputError:
             refused += 1
     assert refused
+
+
+@pytest.mark.parametrize("form", ["dense", "csr"])
+def test_a_layer_is_read_in_place_of_x(path: Path, form: str) -> None:
+    anndata = pytest.importorskip("anndata")
+    other = VALUES + 1
+    made = anndata.AnnData(
+        VALUES,
+        obs=pd.DataFrame(index=ROWS),
+        var=pd.DataFrame(index=COLUMNS),
+        layers={"tpm": sparse.csr_matrix(other) if form == "csr" else other},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of anndata itself
+        made.write_h5ad(path)
+    assert read_h5ad(path, None)[2] == pytest.approx(VALUES)
+    assert read_h5ad(path, None, "tpm")[2] == pytest.approx(other)
+    read = read_expression(path, unit="log2tpm", genes="symbol", layer="tpm")
+    assert read.values == pytest.approx(other, rel=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["counts", "../X", ""])
+def test_an_absent_layer_is_named(path: Path, layer: str) -> None:
+    with pytest.raises(
+        InputError, match=f"has no layer {re.escape(repr(layer))}; leave `layer` out"
+    ):
+        read_h5ad(path, None, layer)
+
+
+def test_a_layer_of_a_table_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "rna.csv"
+    table.write_text("patient,TP53\nP1,2.5\nP2,3.5\n")
+    with pytest.raises(InputError, match=r"`layer` belongs to an \.h5ad"):
+        read_expression(table, unit="log2tpm", genes="symbol", layer="tpm")

@@ -98,6 +98,7 @@ class Sources:
             encoding=spec.path.encoding,
             duplicates=spec.duplicates,
             repeated_patients=True,
+            layer=spec.layer,
         )
 
     def read(self, file: TableFile, id_column: str) -> pd.DataFrame:

@@ -79,6 +79,7 @@ def read_expression(
     encoding: str | None = None,
     duplicates: Duplicates = "refuse",
     repeated_patients: bool = False,
+    layer: str | None = None,
 ) -> Expression:
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
@@ -117,6 +118,8 @@ def read_expression(
         several versions), for each patient by itself. `sum` is for linear units only.
     repeated_patients : bool
         Let names of patients stand several times; what becomes of them is left to the caller.
+    layer : str or None
+        Layer of an ``.h5ad`` that is read in place of X.
 
     Returns
     -------
@@ -140,6 +143,7 @@ def read_expression(
         unnamed=not by_patient,
         sheet=sheet,
         encoding=encoding,
+        layer=layer,
     )
     return expression_of(
         matrix,

@@ -56,6 +56,7 @@ def read_matrix(
     unnamed: bool = False,
     sheet: str | None = None,
     encoding: str | None = None,
+    layer: str | None = None,
 ) -> NamedMatrix:
     """Read a matrix; columns that describe genes (``gene_name``) are left out and noted.
 
@@ -74,6 +75,8 @@ def read_matrix(
         Of a workbook; None takes the only one that has cells.
     encoding : str or None
         Of a text; None reads UTF-8 and UTF-16.
+    layer : str or None
+        Of an ``.h5ad``; None reads X.
 
     Raises
     ------
@@ -84,11 +87,13 @@ def read_matrix(
     kind = "folder" if source.is_dir() else source.suffix.lower()
     if kind in ("folder", ".json", ".h5ad"):
         _refuse_choices(source, sheet, encoding)
+    if layer is not None and kind != ".h5ad":
+        raise InputError(f"{source}: `layer` belongs to an .h5ad; leave it out")
     if kind in ("folder", ".json"):
         matrix = _json(source, id_column, unknown)
     elif kind == ".h5ad":
         regular_file(source)
-        matrix = _h5ad(source, id_column)
+        matrix = _h5ad(source, id_column, layer)
     else:
         regular_file(source)
         if check_choices(source, sheet, encoding) == PARQUET:
@@ -407,8 +412,8 @@ def _json_numbers(
 # -- AnnData
 
 
-def _h5ad(source: Path, id_column: str | None) -> NamedMatrix:
-    rows, columns, values = read_h5ad(source, id_column)
+def _h5ad(source: Path, id_column: str | None, layer: str | None) -> NamedMatrix:
+    rows, columns, values = read_h5ad(source, id_column, layer)
     rows = [name.strip() for name in rows]
     _refuse_infinite(values, rows, columns, source)
     return NamedMatrix(rows, columns, values)
