@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -196,6 +197,7 @@ def train(
 
     Started by torchrun, the processes share every training step: see docs/training.md.
     """
+    from survfuse._errors import NothingLearnedWarning
     from survfuse.bundle import check_target
     from survfuse.cli.output import print_problems
     from survfuse.cli.progress import watch
@@ -244,10 +246,12 @@ def train(
         model = SurvivalFusion.from_config(settings.model)
         with watch(quiet or not ranks.writes) as watcher:
             checkpoints = out.parent / f".{out.name}.checkpoints"
+            warnings.simplefilter("ignore", NothingLearnedWarning)  # said below
             model.fit(
                 data,
                 hooks=[watcher],
                 checkpoints=checkpoints,
+                progress=False,
             )
     if ranks.writes:
         if others is not None:
@@ -309,7 +313,7 @@ def _save(
 def _print_fit(model: Any) -> None:
     """Say what a fitted model was trained on and what came out."""
     from survfuse.cli.result_tables import print_weights
-    from survfuse.fit_summary import describe_size, weights_of
+    from survfuse.fit_summary import describe_size, nothing_learned, weights_of
     from survfuse.results.prior_texts import prior_sentences
     from survfuse.results.term_weights import over_fits, weight_table
     from survfuse.tuning.search import describe_search
@@ -334,6 +338,10 @@ def _print_fit(model: Any) -> None:
             f"{about['cohort']}",
         )
     typer.echo(describe_size(summary))
+    nothing = nothing_learned(summary)
+    if nothing:
+        typer.secho("warning: ", fg="yellow", nl=False)
+        typer.echo(nothing)
     if "search" in summary:
         typer.echo(describe_search(summary["search"]))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:
