@@ -78,15 +78,15 @@ class PatientTable:
             return cells
         texts = self.several[name].str.strip()
         known = texts[~whole_cells(texts).isin(set(map(whole, missing)))]
-        for patient, own in known.groupby(self.patients.loc[known.index]):
-            numbers = pd.to_numeric(own, errors="coerce").to_numpy(np.float64)
-            wrong = own[~np.isfinite(numbers)]
-            if len(wrong):
-                cells[patient] = wrong.iloc[0]
-            elif own.nunique() == 1:
-                cells[patient] = own.iloc[0]
-            else:
-                cells[patient] = repr(float(numbers.mean()))
+        owners = self.patients.loc[known.index]
+        numbers = pd.to_numeric(known, errors="coerce").astype(np.float64)
+        wrong = known[~np.isfinite(numbers)]
+        texts_of = known.groupby(owners)
+        means = numbers.groupby(owners).mean().map(lambda mean: repr(float(mean)))
+        means = means.mask(texts_of.nunique() == 1, texts_of.first())
+        cells.loc[means.index] = means
+        first_wrong = wrong.groupby(owners.loc[wrong.index]).first()
+        cells.loc[first_wrong.index] = first_wrong
         return cells
 
     def _refuse_different_rows(
