@@ -203,6 +203,13 @@ def simulate(
         bool,
         option("One painted slide without µm/px, and one damaged.", "--defects"),
     ] = False,
+    layout: Annotated[
+        str,
+        option(
+            "Files to write: cohort (tables and cohort.yaml), or chimera (the challenge's "
+            "training folder, for init --format chimera).",
+        ),
+    ] = "cohort",
     seed: Annotated[int, option("Seed.")] = 0,
 ) -> None:
     """Write a CHIMERA-shaped cohort whose true log-risk is known (kept apart, in truth.csv)."""
@@ -225,8 +232,13 @@ def simulate(
         slide_px=slide_px,
         slides=per_patient,
         defects=defects,
+        layout=cast("Any", layout),
         seed=seed,
     )
+    if layout == "chimera":
+        typer.echo(f"challenge folder: {path}")
+        typer.echo(f"next: survfuse init STUDY --format chimera --outcome {path}")
+        return
     typer.echo(f"cohort: {path}")
     if slides:
         typer.echo(f"next: survfuse extract {path}")

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 LONGEST = 60  # characters of a guess in the table
 
 
-FORMAT_NAMES: tuple[str, ...] = ()
+FORMAT_NAMES = (
+    *("mcat", "stamp", "trident", "clam", "cbioportal", "gdc", "xena", "hancock"),
+    "chimera",
+)
 """Names of :data:`survfuse.drafts.FORMATS`, which `--help` does not import."""
 
 
