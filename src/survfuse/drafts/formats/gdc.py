@@ -12,6 +12,7 @@ from survfuse.drafts.formats.endpoints import NamedEndpoint, put_clinical, put_e
 from survfuse.drafts.formats.gdc_counts import put_counts
 from survfuse.drafts.formats.layout import one_file
 from survfuse.drafts.given import Format, Given
+from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.tables import GivenTable, known, read_given
 from survfuse.readers.cell_text import reads_unknown
 
@@ -72,6 +73,7 @@ def draft_gdc(given: Given) -> Draft:
     folder = given.expression or given.outcome
     if folder is not None and folder.is_dir():
         put_counts(draft, folder)
+    put_leaks(draft)
     return draft
 
 

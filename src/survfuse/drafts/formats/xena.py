@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 from survfuse._errors import ConfigError
 from survfuse.drafts.draft import Draft
-from survfuse.drafts.formats.endpoints import NamedEndpoint, put_clinical, put_endpoints
+from survfuse.drafts.formats.endpoints import (
+    NamedEndpoint,
+    put_clinical,
+    put_endpoints,
+    put_samples,
+)
 from survfuse.drafts.formats.layout import files_below, folder_of, one_file
 from survfuse.drafts.given import Format, Given
+from survfuse.drafts.header import column_names
 from survfuse.drafts.ids import are_samples
+from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.tables import GivenTable, known, read_given
+from survfuse.readers.table_rows import rows_of
 
 _SURVIVAL = ("*survival.tsv", "*survival.tsv.gz", "*_survival.txt", "*survival.txt.gz")
 _CLINICAL = (
@@ -68,6 +75,7 @@ def draft_xena(given: Given) -> Draft:
     put_endpoints(draft, survival, sample, endpoints)
     _put_clinical(draft, given, folder)
     _put_expression(draft, given, folder, survival.path)
+    put_leaks(draft)
     return draft
 
 
@@ -100,6 +108,8 @@ def _put_clinical(draft: Draft, given: Given, folder: Path) -> None:
         (name for name in names if name in table.frame), str(table.frame.columns[0])
     )
     put_clinical(draft, table, sample, {"_PATIENT", "sample_type", "_INTEGRATION"})
+    if "match" in draft.items and "clinical" in draft.items:
+        put_samples(draft.section("clinical"), list(table.frame[sample]))
 
 
 def _put_expression(draft: Draft, given: Given, folder: Path, survival: Path) -> None:
@@ -120,6 +130,9 @@ def _put_expression(draft: Draft, given: Given, folder: Path, survival: Path) ->
     section.add(
         "orientation", "genes_by_patients", "a row per gene, a column per sample"
     )
+    samples = column_names(file)[1:]
+    if "match" in draft.items:
+        put_samples(section, samples)
     first = _first_gene(file)
     kind = "ensembl" if first.startswith("ENSG") else "symbol"
     section.add("genes", kind, f"{first}, …")
@@ -137,11 +150,11 @@ def _put_expression(draft: Draft, given: Given, folder: Path, survival: Path) ->
 
 
 def _first_gene(file: Path) -> str:
-    """First cell of the second line."""
-    opener = gzip.open if file.name.endswith(".gz") else open
-    with opener(file, "rt", encoding="utf-8", errors="replace") as lines:
-        lines.readline(2**24)
-        return lines.readline(2**16).split("\t")[0].strip()
+    """First cell below the header."""
+    rows = rows_of(file).rows
+    next(rows)
+    _, cells = next(rows, (0, [""]))
+    return cells[0]
 
 
 XENA = Format(
