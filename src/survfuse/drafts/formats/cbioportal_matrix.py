@@ -75,15 +75,10 @@ def put_matrix(
         Patient of each sample; None where the cohort file takes patients from barcodes.
     """
     scan = _scan(file)
-    owners = {one: one for one in scan.samples}
-    if patient_of is not None:
-        owners = {
-            sample: patient_of[sample] for sample in owners if sample in patient_of
-        }
+    owners = _owners(scan.samples, patient_of)
     reasons = []
-    nameless = scan.genes.count("")
-    if nameless:
-        reasons.append(f"{nameless} rows have no symbol")
+    if "" in scan.genes:
+        reasons.append(f"{scan.genes.count('')} rows have no symbol")
     if patient_of is not None and any(one != owners[one] for one in owners):
         reasons.append(
             "samples are called otherwise than patients; the first of each is taken"
@@ -103,6 +98,15 @@ def put_matrix(
     _put_duplicates(section, [gene for gene in scan.genes if gene])
     if patient_of is None:
         put_samples(section, scan.samples)
+
+
+def _owners(
+    samples: Sequence[str], patient_of: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Patient of each sample; samples of none are left out."""
+    if patient_of is None:
+        return {sample: sample for sample in samples}
+    return {sample: patient_of[sample] for sample in samples if sample in patient_of}
 
 
 def _scan(file: Path) -> _Scan:

@@ -33,6 +33,8 @@ _INPUTS = (
     "prior_malignancy",
 )
 """Fields of the GDC that are known at diagnosis."""
+_GROUPS = ("", "cases", "demographic", "diagnoses", "project")
+"""What stands before the point of a column, in newer tables."""
 _WORDS = {"Dead": 1, "Alive": 0}
 
 
@@ -98,9 +100,9 @@ def _fields(table: GivenTable) -> dict[str, str]:
     fields: dict[str, str] = {}
     for column in map(str, table.frame):
         group, _, field = column.rpartition(".")
-        if group not in ("", "cases", "demographic", "diagnoses", "project"):
+        if group not in _GROUPS or (field == "submitter_id" and group != "cases"):
             continue
-        if column == "case_submitter_id" or column == "cases.submitter_id":
+        if column == "case_submitter_id":
             field = "submitter_id"
         fields.setdefault(field, column)
     absent = [
