@@ -528,7 +528,9 @@ def write_hancock(folder: Path) -> Path:
     }
     for name, levels in codes.items():
         pathological[name] = rng.integers(0, levels, PATIENTS)
-    pathological["number_of_positive_lymph_nodes"] = rng.poisson(2, PATIENTS).astype(float)
+    pathological["number_of_positive_lymph_nodes"] = rng.poisson(2, PATIENTS).astype(
+        float
+    )
     pathological["infiltration_depth_in_mm"] = rng.uniform(1, 30, PATIENTS).round(1)
     pathological["pT_stage"] = rng.integers(0, 9, PATIENTS)
     pathological["pN_stage"] = rng.integers(0, 10, PATIENTS)
