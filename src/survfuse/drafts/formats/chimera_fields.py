@@ -145,7 +145,7 @@ def _read_patient(file: Path, changed: Counter[str]) -> dict[str, str]:
         )
     fields: dict[str, str] = {}
     for key, value in content.items():
-        name: str = _NAMES.get(key.strip().casefold(), key)
+        name = _NAMES.get(key.strip().casefold()) or str(key)
         if name in fields:
             raise InputError(f"{file}: {name} stands twice, in two letter cases")
         text = _text(value, f"{file}: {key}")
