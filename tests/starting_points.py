@@ -32,7 +32,7 @@ class StartingPoint:
     endpoint : str
         Endpoint to choose, of several.
     filled : mapping of str to str
-        Blanks of the drafted cohort file that are filled by hand: field and value.
+        Blanks of the drafted cohort file that are filled by hand, and their values.
     """
 
     name: str
@@ -75,14 +75,12 @@ class StartingPoint:
             (data / "cohort.yaml").write_text(self.by_hand)
             return data / "cohort.yaml"
         code = run("init", folder / "study", *self.options(data))
-        assert code == (3 if self.filled else 0), (
-            f"init of {self.name} ended with {code}"
-        )
+        expected = 3 if self.filled else 0
+        assert code == expected, f"init of {self.name} ended with {code}"
         file = folder / "study" / "cohort.yaml"
         text = file.read_text()
         for name, value in self.filled.items():
-            text, count = re.subn(rf'{name}: "\?\?\?.*', f"{name}: {value}", text)
-            assert count == 1
+            text = re.sub(rf"\b{name}: \"\?\?\?.*", f"{name}: {value}", text)
         file.write_text(text)
         return file
 
