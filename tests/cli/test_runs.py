@@ -903,35 +903,6 @@ def test_a_model_that_fits_on_no_disk_is_said_to_be_lost(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_quick_crossval_runs_little_and_says_what_is_left_out(
-    command: Command,
-    cohort: Path,
-    tmp_path: Path,
-) -> None:
-    how = ("--quick", "-q", *SETTINGS, *FOLDS, HORIZONS)
-    ended = command("crossval", cohort, "-o", tmp_path / "r", *how)
-    assert ended.code == 0, ended.err
-    rows = [line for line in ended.out.splitlines() if line.startswith("│ ")]
-    models = [line.split("│")[1].strip() for line in rows[:4]]
-    assert models[:3] == ["default:concat", "ridge:clinical", "late:all"]
-    note = "a quick look (crossval.quick): the model, the clinical baseline and the late fusion alone"
-    assert f"note: {note}" in ended.out
-    record = json.loads((tmp_path / "r" / "run.json").read_text())
-    assert record["notes"][0].startswith(note)
-    assert (
-        "a quick look (crossval.quick)" in (tmp_path / "r" / "report.html").read_text()
-    )
-    performance = json.loads((tmp_path / "r" / "performance.json").read_text())
-    for part in (
-        "seeds",
-        "permuted_outcome",
-        "optimism",
-        "robustness",
-        "learning_curve",
-    ):
-        assert performance[part] is None, part
-
-
 def two_endpoints(folder: Path) -> Path:
     """A cohort file of two endpoints."""
     files = small(folder, modalities=("clinical",))
@@ -967,3 +938,32 @@ def test_a_bundle_is_trained_on_its_endpoint(command: Command, tmp_path: Path) -
     assert survfuse.SurvivalFusion.load(out).fitted.summary["endpoint"] == "progression"
     table = tmp_path / "predictions.csv"
     assert command("predict", out, cohort, "-o", table).code == 0
+
+
+def test_a_quick_crossval_runs_little_and_says_what_is_left_out(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
+    how = ("--quick", "-q", *SETTINGS, *FOLDS, HORIZONS)
+    ended = command("crossval", cohort, "-o", tmp_path / "r", *how)
+    assert ended.code == 0, ended.err
+    rows = [line for line in ended.out.splitlines() if line.startswith("│ ")]
+    models = [line.split("│")[1].strip() for line in rows[:4]]
+    assert models[:3] == ["default:concat", "ridge:clinical", "late:all"]
+    note = "a quick look (crossval.quick): the model, the clinical baseline and the late fusion alone"
+    assert f"note: {note}" in ended.out
+    record = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert record["notes"][0].startswith(note)
+    assert (
+        "a quick look (crossval.quick)" in (tmp_path / "r" / "report.html").read_text()
+    )
+    performance = json.loads((tmp_path / "r" / "performance.json").read_text())
+    for part in (
+        "seeds",
+        "permuted_outcome",
+        "optimism",
+        "robustness",
+        "learning_curve",
+    ):
+        assert performance[part] is None, part

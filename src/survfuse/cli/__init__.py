@@ -27,6 +27,8 @@ from survfuse.cli import (
     evaluate_command,
     explain_command,
     extract_command,
+    init_command,
+    plan_command,
     predict_command,
     prior_commands,
     recalibrate_command,
@@ -46,7 +48,7 @@ app = typer.Typer(
 )
 
 VERBS: tuple[Callable[..., None], ...] = (
-    cohorts.init,
+    init_command.init,
     doctor.doctor,
     cohorts.validate,
     cohorts.pack,
@@ -58,6 +60,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     recalibrate_command.recalibrate,
     explain_command.explain,
     evaluate_command.evaluate,
+    plan_command.plan,
     runs.report,
     view_command.view,
     demo.demo,

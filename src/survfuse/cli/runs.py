@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -200,6 +201,7 @@ def train(
     from survfuse._bundle_place import check_target
 
     check_target(out, force=force)
+    from survfuse._errors import NothingLearnedWarning
     from survfuse.cli.output import print_problems
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
@@ -246,10 +248,12 @@ def train(
         model = SurvivalFusion.from_config(settings.model)
         with watch(quiet or not ranks.writes) as watcher:
             checkpoints = out.parent / f".{out.name}.checkpoints"
+            warnings.simplefilter("ignore", NothingLearnedWarning)  # said below
             model.fit(
                 data,
                 hooks=[watcher],
                 checkpoints=checkpoints,
+                progress=False,
             )
     if ranks.writes:
         if others is not None:
@@ -311,7 +315,7 @@ def _save(
 def _print_fit(model: Any) -> None:
     """Say what a fitted model was trained on and what came out."""
     from survfuse.cli.result_tables import print_weights
-    from survfuse.fit_summary import describe_size, weights_of
+    from survfuse.fit_summary import describe_size, nothing_learned, weights_of
     from survfuse.results.prior_texts import prior_sentences
     from survfuse.results.term_weights import over_fits, weight_table
     from survfuse.tuning.search import describe_search
@@ -336,6 +340,10 @@ def _print_fit(model: Any) -> None:
             f"{about['cohort']}",
         )
     typer.echo(describe_size(summary))
+    nothing = nothing_learned(summary)
+    if nothing:
+        typer.secho("warning: ", fg="yellow", nl=False)
+        typer.echo(nothing)
     if "search" in summary:
         typer.echo(describe_search(summary["search"]))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:

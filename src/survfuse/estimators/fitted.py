@@ -226,6 +226,7 @@ def described(
         "epochs": list(fit.epochs),
         **fit.details,
         **({} if log is None else {"search": log}),
+        **_spread_of(fit),
         "calibration_note": fitted.calibrator.note,
         "transform_notes": [str(note) for note in fit.transforms.notes],
     }
@@ -248,6 +249,13 @@ def described(
     )
     fold.clear()
     return fitted
+
+
+def _spread_of(fit: Fit) -> dict[str, float]:
+    """How far the log-risks of the training patients differ, where they can at all."""
+    if not fit.model.ranks_patients:
+        return {}
+    return {"risk_deviation": float(fit.in_sample.std())}
 
 
 def reference_of(
