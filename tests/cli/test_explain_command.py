@@ -24,6 +24,10 @@ def test_a_bundle_explains_a_cohort(command: Command, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert "24 patients explained by clinical, expression, slides\n" in ended.out
     assert f"explanation: {out}/explanation.html" in ended.out
+    assert (
+        "note: 24 of 24 patients were trained on: their predictions are in sample"
+        in ended.err
+    )
     events = [
         json.loads(line) for line in ended.err.splitlines() if line.startswith("{")
     ]

@@ -283,6 +283,13 @@ def _print(
     count = len(explanation.patients)
     terms = ", ".join(name for name in explanation.terms if name != "constant")
     typer.echo(f"{count} patients explained by {terms or 'nothing but a constant'}")
+    trained = explanation.prediction.in_training
+    if trained is not None and trained.any():
+        typer.echo(
+            f"note: {trained.sum()} of {count} patients were trained on: their predictions are in "
+            "sample",
+            err=True,
+        )
     typer.echo(
         "largest difference between the sum of the terms and the prediction: "
         f"{explanation.largest_difference:.1e}",
