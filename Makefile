@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check wheel clean
+.PHONY: demo test check docs wheel clean
 
 demo: $(VENV)/.installed   ## simulate a cohort, cross-validate, train, predict, report
 	$(BIN)/survfuse demo -o demo
@@ -19,6 +19,10 @@ check: $(VENV)/.installed-test   ## lint, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-test   ## the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build -q -n -W --keep-going -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 wheel: $(VENV)/.installed-test   ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

@@ -198,7 +198,9 @@ def _one_power(design: str, signal: float, studies: int) -> list[dict[str, Any]]
         row["pilot_se"] = precision.se(PILOT)
         row["uncertainty"] = precision.uncertainty(TIMES * PILOT)
         row["needed"] = needed = round(precision.patients_for(delta, POWER))
-        planned = difference(UNO_C, *simulated(generator, needed, signal, design), SCALE)
+        planned = difference(
+            UNO_C, *simulated(generator, needed, signal, design), SCALE
+        )
         row["planned_value"], row["planned_shown"] = planned.value, _shown(planned)
     return rows
 

@@ -1,4 +1,4 @@
-"""How good predictions are: arrays in, an :class:`Estimate` out.
+"""How good predictions are: arrays in, an ``Estimate`` out.
 
 The public door to :mod:`survfuse.survival`: ranking, error, calibration, benefit, and the
 curves and tests that go with them. Where `times` is given, a list comes out, one

@@ -174,7 +174,7 @@ def test_censored_patients_whose_time_stands_elsewhere_are_told(
         "none of the 10 patients with a time is censored, and 10 censored ones have no time"
         in found.message
     )
-    assert "put the time of the censored" in found.hint
+    assert "time: {first_of: [os_days, COLUMN]}" in found.hint
 
 
 def test_an_absent_column_is_named_with_the_nearest(clinical: CohortFiles) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from survfuse._errors import InputError
-from survfuse.readers import read_table
+from survfuse.readers import read_expression, read_table
 
 FRAME = pd.DataFrame(
     {"id": ["P1", "P2", "P3"], "time": [12.5, 3.25, 0.5], "sex": ["F", "M", "F"]},
@@ -239,8 +240,8 @@ def test_a_text_packed_too_far_is_refused_and_its_remedy_works(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("survfuse.readers.delimited.LARGEST_PACKED", 2**21)
-    monkeypatch.setattr("survfuse.readers.delimited._STEP", 2**20)
+    monkeypatch.setattr("survfuse.readers.text_files.LARGEST_PACKED", 2**21)
+    monkeypatch.setattr("survfuse.readers.text_files._STEP", 2**20)
     text = HEAD + b"".join(b"P%d,%s,F\n" % (row, b"0" * 50_000) for row in range(60))
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text))
     with pytest.raises(
@@ -269,11 +270,46 @@ def test_too_little_memory_is_an_answer(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("survfuse.readers.delimited.free_memory", lambda: 2**20)
-    monkeypatch.setattr("survfuse.readers.delimited._STEP", 2**10)
+    monkeypatch.setattr("survfuse.readers.text_files.free_memory", lambda: 2**20)
+    monkeypatch.setattr("survfuse.readers.text_files._STEP", 2**10)
     (tmp_path / "t.csv").write_text(CSV + "P9,1,F\n" * 20_000)
     with pytest.raises(
         InputError,
         match=r"more memory than this machine has free \(1\.0 MiB\)",
     ):
         read_table(tmp_path / "t.csv")
+
+
+def test_decimal_commas_between_tabs(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("id\tage\tvisits\nA\t61,5\t1\nB\t1,250\t2\n")
+    got = read_table(path)
+    assert got["age"].tolist() == ["61.5", "1.250"]
+    assert got.attrs["notes"] == ("numbers with a decimal comma are read with a point",)
+    lists = "id\tage\tgenes\nA\t61.5\t1,5\nB\t62.5\t2,7\n"
+    for text in (
+        lists,
+        lists.replace(".5", "").replace("2,7", "2,7,9"),
+        "a\tb\n1,250\t2\n",
+    ):
+        path.write_text(text)
+        assert [line.split("\t") for line in text.splitlines()[1:]] == read_table(
+            path
+        ).to_numpy().tolist()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.txt", "t.tsv", "t.txt.gz"])
+@pytest.mark.parametrize("mark", [";", "\t"])
+@pytest.mark.parametrize("comments", ["", "#made by hand\n#v1\n"])
+def test_matrices_with_decimal_commas_and_comments(
+    tmp_path: Path,
+    name: str,
+    mark: str,
+    comments: str,
+) -> None:
+    text = "id,TP53,EGFR\nP1,1x5,2\nP2,,3x25\n".replace(",", mark).replace("x", ",")
+    data = (comments + text).encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("z") else data)
+    got = read_expression(tmp_path / name, unit="log2tpm", genes="symbol")
+    np.testing.assert_array_equal(got.values, [[1.5, 2], [np.nan, 3.25]])
+    assert "numbers with a decimal comma are read with a point" in " ".join(got.doubts)

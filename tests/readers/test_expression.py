@@ -6,6 +6,7 @@ import gzip
 import json
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 
 from survfuse._errors import InputError
 from survfuse.readers import read_expression
+from survfuse.readers.expression import expression_of
+from survfuse.readers.matrices import NamedMatrix
 
 GENES = ["TP53", "EGFR", "NFKB1", "A1BG"]
 LOG = {"P1": [1.5, 0.0, 12.25, 3.0], "P2": [2.5, 1.0, 7.5, -0.5]}
@@ -476,3 +479,25 @@ def test_a_patient_with_one_value_in_all_genes_is_refused(
         match="P3: every value is 0, so nothing was measured",
     ):
         read_expression(path, unit=unit, genes="symbol")
+
+
+def test_a_matrix_in_memory_is_what_the_same_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text("id,TP53,EGFR\nP1,1.5,2\nP2,,3.5\n")
+    matrix = NamedMatrix(
+        ["P1", "P2"], ["TP53", "EGFR"], np.array([[1.5, 2], [np.nan, 3.5]])
+    )
+    read = read_expression(path, unit="log2tpm", genes="symbol")
+    made = expression_of(
+        matrix, "a frame", unit="log2tpm", genes="symbol", sha256=read.sha256
+    )
+    assert np.array_equal(made.values, read.values, equal_nan=True)
+    assert (made.genes, made.patients) == (read.genes, read.patients)
+    with pytest.raises(InputError, match="a frame: patients appear twice: P1"):
+        expression_of(
+            replace(matrix, rows=["P1", "P1"]),
+            "a frame",
+            unit="log2tpm",
+            genes="symbol",
+            sha256="",
+        )

@@ -179,7 +179,7 @@ def test_repeated_symbols_are_refused_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "e.csv", ["TP53", "EGFR", "Y_RNA", "Y_RNA", "TP53"])
     with pytest.raises(
         InputError,
-        match="genes appear twice: TP53, Y_RNA; keep one of each, or add their",
+        match="genes appear twice: TP53, Y_RNA; keep one of each, or say what",
     ):
         read(path, "symbol")
     got = read(write(tmp_path / "e.csv", ["TP53", "EGFR", "tp53"]), "symbol")

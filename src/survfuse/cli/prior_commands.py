@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from survfuse.cli.options import JsonFile, Quiet, option
+from survfuse.cli.options import EndpointName, JsonFile, Quiet, endpoint_in, option
 
 if TYPE_CHECKING:
     from survfuse.readers.priors import Prior
@@ -47,6 +47,7 @@ def fit(
         str,
         option("Table whose own log-risk the genes must add to; 'none' for none."),
     ] = "clinical",
+    endpoint: EndpointName = None,
     mix_endpoints: Annotated[
         bool,
         option("Allow cohorts of several endpoints.", "--mix-endpoints"),
@@ -67,7 +68,9 @@ def fit(
     if out.exists():
         raise InputError(f"{out}: exists already; give a new folder")
     try_folder(out)
-    loaded = [load_cohort(path) for path in cohorts]
+    loaded = []
+    for path in cohorts:
+        loaded.append(load_cohort(path, endpoint=endpoint_in(path, endpoint)))
     with _progress(quiet) as progress:
         prior = fit_prior(
             loaded,
@@ -117,9 +120,8 @@ def show(
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Receiver of steps done and in all: a bar on a terminal, JSON lines on stderr otherwise."""
-    from rich.progress import TimeRemainingColumn
-
-    from survfuse.cli.output import progress_bars, write_event
+    from survfuse._progress import progress_bars
+    from survfuse.cli.output import write_event
 
     def write_step(done: int, of: int) -> None:
         if done == of or done % max(of // 10, 1) == 0:
@@ -128,7 +130,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     if quiet:
         yield lambda done, of: None
     elif sys.stderr.isatty():
-        with progress_bars(TimeRemainingColumn()) as bars:
+        with progress_bars() as bars:
             bar = bars.add_task("fits", total=None)
             yield lambda done, of: bars.update(bar, completed=done, total=of)
     else:

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
-import pandas as pd
-
-from survfuse._errors import CohortError, listed
-from survfuse.cohort.cohort_data import Cohort, FlowStep
-from survfuse.cohort.duplicates import check_duplicates
-from survfuse.cohort.expression_section import (
-    orientation_hint,
-    read_modality_expression,
-)
+from survfuse._errors import CohortError
+from survfuse.cohort.assembly import assemble
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
-from survfuse.cohort.members import without
-from survfuse.cohort.modalities import (
-    BagData,
-    ExpressionData,
-    ModalityData,
-    PriorData,
-    TableData,
-)
-from survfuse.cohort.outcome import OutcomeTable, read_outcome
-from survfuse.cohort.prior_section import (
-    check_prior,
-    named_priors,
-    read_modality_prior,
-    refuse_late_columns,
-)
-from survfuse.cohort.problems import Place, Problems
-from survfuse.cohort.slide_table import read_slides
+from survfuse.cohort.prior_section import named_priors
+from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import (
-    CohortSpec,
-    ExpressionSpec,
-    FoldsSpec,
-    GroupSpec,
-    TableSpec,
-    load_spec,
-)
-from survfuse.cohort.table_file import TableFile
-from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
-from survfuse.readers.cell_text import only_difference, spellings, whole_cells
-from survfuse.readers.matrices import MISSING
+from survfuse.cohort.spec import load_spec
 
-__all__ = ["Cohort", "load_cohort", "read_cohort"]
+__all__ = ["Cohort", "assemble", "load_cohort", "read_cohort"]
 
 
 def load_cohort(
@@ -56,6 +24,7 @@ def load_cohort(
     allow_followup: Collection[str] = (),
     priors: Collection[Path | str] = (),
     exclude: Collection[str] = (),
+    endpoint: str | None = None,
 ) -> Cohort:
     """Load a cohort from its YAML file.
 
@@ -72,6 +41,8 @@ def load_cohort(
         Priors by name or folder, besides those of the cohort file.
     exclude : collection of str
         Patients to leave out, besides those of the cohort file.
+    endpoint : str, optional
+        Name of one of the `outcomes` of the cohort file; needed where it has several.
 
     Returns
     -------
@@ -81,7 +52,7 @@ def load_cohort(
     Raises
     ------
     ConfigError
-        When the cohort file itself is wrong.
+        When the cohort file itself is wrong, or no endpoint of several is chosen.
     CohortError
         Lists all errors of the data.
     LeakageError
@@ -94,6 +65,7 @@ def load_cohort(
         allow_followup=allow_followup,
         priors=priors,
         exclude=exclude,
+        endpoint=endpoint,
     )
     problems.raise_errors(path)
     if cohort is None:
@@ -112,6 +84,7 @@ def read_cohort(
     verify: bool = False,
     priors: Collection[Path | str] = (),
     exclude: Collection[str] = (),
+    endpoint: str | None = None,
 ) -> tuple[Cohort | None, Problems]:
     """Read a cohort as far as it goes, with every problem on the way.
 
@@ -125,7 +98,7 @@ def read_cohort(
         Whether any other is an error; otherwise a warning, and the fit decides.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
-    priors, exclude : collection
+    priors, exclude, endpoint
         As in :func:`load_cohort`.
 
     Returns
@@ -135,317 +108,21 @@ def read_cohort(
     problems : Problems
         All of them.
     """
-    spec = load_spec(path).with_priors(named_priors(priors))
+    spec = load_spec(path).choose(endpoint, required=need_outcome)
+    spec = spec.with_priors(named_priors(priors))
     if exclude:
         spec = spec.model_copy(update={"exclude": (*spec.exclude, *exclude)})
-    problems = Problems()
-    sources = Sources(Path(path).resolve().parent, problems, verify=verify)
-    outcome = _read_outcome(spec, sources, need_outcome)
-    whole = _read_modalities(spec, sources)
-    ids = _choose_patients(spec, outcome, whole, problems, need_outcome)
-    if need_outcome and outcome is not None:
-        _report_unlisted(spec, whole, outcome, problems)
-    modalities = {name: data.subset(ids) for name, data in whole.items()}
-    _verify_tiles(modalities, problems)
-    used = sorted(ids & _everyone(modalities))
-    frame = _outcome_frame(outcome, used)
-    flow = outcome.flow if outcome is not None else ()
-    if len(used) < len(ids):
-        without = sorted(ids.difference(used))
-        flow = (*flow, _without_data(without, used, frame, problems))
-    _check_contents(spec, modalities, frame, problems)
-    note_followup(
-        modalities,
-        spec.file,
-        allow_followup,
-        problems,
-        refuse=refuse_followup,
+    sources = Sources(
+        Path(path).resolve().parent,
+        Problems(),
+        verify=verify,
+        match=spec.match,
     )
-    folds = _read_folds(spec, used, sources)
-    groups = _read_groups(spec, used, sources)
-    if not used:
-        if not problems.errors:
-            problems.at("cohort").error(
-                "no patient has an outcome and at least one modality",
-            )
-        return None, problems
-    cohort = Cohort(
-        name=spec.name,
-        spec=spec,
-        root=sources.root,
-        patients=tuple(used),
-        outcome=frame,
-        modalities=modalities,
-        folds=folds,
-        groups=groups,
-        problems=problems.all(),
-        flow=flow,
+    cohort = assemble(
+        spec,
+        sources,
+        need_outcome=need_outcome,
+        allow_followup=allow_followup,
+        refuse_followup=refuse_followup,
     )
-    return cohort, problems
-
-
-def _read_outcome(
-    spec: CohortSpec,
-    sources: Sources,
-    need_outcome: bool,
-) -> OutcomeTable | None:
-    if spec.outcome is not None:
-        return read_outcome(
-            spec.outcome,
-            sources,
-            exclude=spec.exclude,
-            required=need_outcome,
-        )
-    if need_outcome:
-        sources.problems.at("outcome").error(
-            "the cohort file has no outcome section",
-            hint="add `outcome: {table, time, unit, event or censored}`",
-        )
-    return None
-
-
-def _read_modalities(
-    spec: CohortSpec,
-    sources: Sources,
-) -> dict[str, ModalityData]:
-    """Read every modality, whole; those that cannot be read are problems and left out."""
-    modalities: dict[str, ModalityData] = {}
-    for name, section in spec.sections().items():
-        data: ModalityData | None
-        if isinstance(section, TableSpec):
-            data = read_modality_table(name, section, spec, sources)
-        elif isinstance(section, ExpressionSpec):
-            data = read_modality_expression(name, section, spec, sources)
-        else:
-            store = read_slides(name, section, sources, exclude=spec.exclude)
-            data = None
-            if store is not None:
-                data = BagData(name, store, tuple(store.patients))
-        if data is not None:
-            modalities[name] = data
-    measured = dict(modalities)
-    for name, prior in spec.prior_sections().items():
-        risk = read_modality_prior(name, prior, spec, sources, measured)
-        if risk is not None:
-            modalities[name] = risk
-    return modalities
-
-
-def _verify_tiles(
-    modalities: Mapping[str, ModalityData],
-    problems: Problems,
-) -> None:
-    """Compare the packed tiles of the patients with their hashes, before they are used."""
-    for name, data in modalities.items():
-        if isinstance(data, BagData):
-            with problems.catch(name):
-                data.store.verify(data.patients)
-
-
-def _check_contents(
-    spec: CohortSpec,
-    modalities: Mapping[str, ModalityData],
-    outcome: pd.DataFrame | None,
-    problems: Problems,
-) -> None:
-    """Check what the values of the cohort's own patients say."""
-    for name, data in modalities.items():
-        if isinstance(data, TableData):
-            check_cells(data, spec.file(name), problems)
-        elif isinstance(data, PriorData):
-            check_prior(data, spec.file(name), problems)
-    refuse_late_columns(modalities, spec, problems)
-    check_duplicates(modalities, outcome, problems)
-
-
-def _everyone(modalities: Mapping[str, ModalityData]) -> set[str]:
-    """Patients that have any of the modalities."""
-    return set().union(*(data.patients for data in modalities.values()))
-
-
-def _choose_patients(
-    spec: CohortSpec,
-    outcome: OutcomeTable | None,
-    whole: Mapping[str, ModalityData],
-    problems: Problems,
-    need_outcome: bool,
-) -> set[str]:
-    """Choose the patients of the cohort: those with a valid outcome, or everyone with data."""
-    everyone = _everyone(whole)
-    known = everyone.union(outcome.listed if outcome is not None else ())
-    unknown = without(spec.exclude, known)
-    if unknown:
-        problems.at("exclude").warning(
-            "no such patient in any table",
-            patients=unknown,
-            hint=only_difference(unknown, known),
-        )
-    if need_outcome and outcome is not None:
-        return set(outcome.frame.index)
-    return everyone.difference(spec.exclude)
-
-
-def _report_unlisted(
-    spec: CohortSpec,
-    whole: Mapping[str, ModalityData],
-    outcome: OutcomeTable,
-    problems: Problems,
-) -> None:
-    """Report patients of a modality that the outcome table does not list."""
-    known = {*outcome.listed, *spec.exclude}
-    for name, data in whole.items():
-        if isinstance(data, PriorData) and data.prior is not None:
-            continue  # its expression modality says the same
-        place = problems.at(name, spec.file(name))
-        unlisted = without(data.patients, known)
-        hint = only_difference(unlisted, outcome.listed)
-        if not data.patients:
-            place.error("no patient has any data")
-        elif len(unlisted) == len(data.patients):
-            section = spec.sections().get(name)
-            if isinstance(data, ExpressionData) and isinstance(section, ExpressionSpec):
-                hint = orientation_hint(data, section, outcome.listed) or hint
-            place.error(
-                f"none of its {len(unlisted)} patients ({listed(map(repr, unlisted), 3)}) is in "
-                f"the outcome table ({listed(map(repr, outcome.listed), 3)})",
-                hint=hint
-                or "ids must be the same text in every table, leading zeros included",
-            )
-        elif unlisted:
-            place.warning(
-                f"{len(unlisted)} patient(s) without a row in the outcome table, not used: "
-                f"{listed(unlisted, 20)}",
-                hint=hint,
-            )
-
-
-def _outcome_frame(
-    outcome: OutcomeTable | None,
-    used: list[str],
-) -> pd.DataFrame | None:
-    """Outcome of the used patients in their order; NaN and False where not known."""
-    if outcome is None:
-        return None
-    frame = outcome.frame.reindex(used)
-    frame["event"] = (frame["event"] == True).astype(bool)  # noqa: E712 (missing compares as False)
-    frame.index = pd.Index(
-        used,
-        name="patient_id",
-        dtype=object,
-    )
-    return frame if frame["time"].notna().any() else None
-
-
-def _without_data(
-    ids: list[str],
-    used: list[str],
-    frame: pd.DataFrame | None,
-    problems: Problems,
-) -> FlowStep:
-    problems.at("cohort").warning(
-        f"{len(ids)} patient(s) with an outcome but no modality, left out: {listed(ids, 20)}",
-    )
-    return FlowStep(
-        "at least one modality",
-        len(used),
-        None if frame is None else int(frame["event"].sum()),
-        f"no modality ({len(ids)}): {listed(ids, 100)}",
-    )
-
-
-def _read_folds(
-    spec: CohortSpec,
-    used: list[str],
-    sources: Sources,
-) -> pd.Series[str] | None:
-    """Read the given folds; every patient must have one."""
-    given = spec.folds
-    if given is None:
-        return None
-    column = _names(spec, given, given.table, "folds", sources)
-    if column is None:
-        return None
-    folds = column.reindex(used).fillna("").rename("fold")
-    without = [str(patient) for patient in folds.index[folds == ""]]
-    if without:
-        sources.problems.at("folds", given.table, given.column).error(
-            f"{len(without)} patient(s) have no fold",
-            patients=without,
-            hint=only_difference(without, map(str, column.index))
-            or "every patient needs a fold; or exclude them, or remove `folds`",
-        )
-    return folds
-
-
-def _read_groups(
-    spec: CohortSpec,
-    used: list[str],
-    sources: Sources,
-) -> pd.DataFrame:
-    """Read the group columns; empty text where a patient has none."""
-    groups = pd.DataFrame(
-        index=pd.Index(
-            used,
-            name="patient_id",
-            dtype=object,
-        ),
-    )
-    default = spec.outcome or spec.clinical
-    for name, group in spec.groups.items():
-        table = group.table or (default.table if default is not None else None)
-        if table is None:
-            sources.problems.at("groups").error(
-                f"say the table of group {name!r}",
-                hint="{table: ..., column: ...}",
-            )
-            continue
-        column = _names(spec, group, table, "groups", sources)
-        if column is None:
-            continue
-        place = sources.problems.at("groups", table, group.column)
-        for same in spellings(column.reindex(used).dropna()):
-            place.warning(
-                f"{listed(map(repr, same))} are nearly the same; they count as {len(same)} groups",
-                hint="write them the same way",
-            )
-        groups[name] = column.reindex(used).fillna("")
-        _report_ungrouped(groups[name], column, place)
-    return groups
-
-
-def _report_ungrouped(
-    groups: pd.Series[str],
-    column: pd.Series[str],
-    place: Place,
-) -> None:
-    """Report a group that nobody has, and patients whose id nearly is one of the table."""
-    without = list(map(str, groups.index.difference(column.index, sort=False)))
-    others = column.index.difference(groups.index)
-    hint = only_difference(without, map(str, others))
-    if len(groups) and (groups == "").all():
-        place.report(
-            "error" if len(without) == len(groups) else "warning",
-            "no patient has a group",
-            hint=hint or "correct the table, or remove this group",
-        )
-    elif hint:
-        place.warning(
-            f"{len(without)} patient(s) have no row and so no group",
-            patients=without,
-            hint=hint,
-        )
-
-
-def _names(
-    spec: CohortSpec,
-    given: FoldsSpec | GroupSpec,
-    table: TableFile,
-    where: str,
-    sources: Sources,
-) -> pd.Series[str] | None:
-    """Read a column of names; `1.0` is `1`, and a cell that says "not known" is empty."""
-    rows = sources.by_patient(table, given.patient or spec.id_column, where)
-    column = None if rows is None else rows.column(given.column, where)
-    if column is None:
-        return None
-    return whole_cells(column).mask(column.isin(MISSING), "")
+    return cohort, sources.problems

@@ -7,17 +7,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from survfuse._errors import CohortError, LeakageError, listed
 from survfuse._storage import sha256_text, to_json
+from survfuse.cohort.cohort_interface import CohortInterface
 from survfuse.cohort.leakage import Leak, find_leaks
 from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ExpressionData, ModalityData, PriorData
 from survfuse.cohort.prior_section import check_prior, learned_here, prior_of_genes
 from survfuse.cohort.problems import Problem, Problems
+from survfuse.cohort.rows import CohortRows
 from survfuse.cohort.spec import CohortSpec
 from survfuse.readers.priors import Prior, read_prior
 from survfuse.survival.curves import follow_up_median
@@ -43,8 +46,8 @@ class FlowStep:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Cohort:
+@dataclass(frozen=True, repr=False)
+class Cohort(CohortInterface):
     """Patients, sorted by id, with an outcome and whatever modalities each of them has.
 
     Attributes
@@ -84,6 +87,20 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of patients and of modalities."""
+        return len(self), len(self.modalities)
+
+    def __getitem__(self, rows: Any) -> CohortRows:
+        """Patients at some rows, in this order, as scikit-learn's splitters ask for them."""
+        return CohortRows(self, self.patients)[rows]
+
+    @property
+    def y(self) -> np.ndarray[Any, Any]:
+        """Outcomes as scikit-survival writes them (:attr:`CohortRows.y`), (patients,)."""
+        return CohortRows(self, self.patients).y
 
     @cached_property
     def present(self) -> pd.DataFrame:

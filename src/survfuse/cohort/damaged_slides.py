@@ -58,7 +58,7 @@ def load_undamaged(
 
 def _damaged(path: Path | str) -> dict[str, str]:
     spec = load_spec(path)
-    sources = Sources(Path(path).resolve().parent, Problems())
+    sources = Sources(Path(path).resolve().parent, Problems(), match=spec.match)
     damaged: dict[str, str] = {}
     for name, section in spec.bag_sections().items():
         if section.packed is not None:

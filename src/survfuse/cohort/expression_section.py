@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from survfuse._errors import InputError, listed
 from survfuse.cohort.modalities import ExpressionData, measured_patients
+from survfuse.cohort.samples import by_patient
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import CohortSpec, ExpressionSpec
-from survfuse.readers.expression import read_expression
+from survfuse.cohort.spec import CohortSpec, ExpressionSpec, PatientColumn
+
+ANY = PatientColumn()
+"""Column of ids where a section says nothing: that of the reader."""
 
 
 def read_modality_expression(
@@ -30,27 +33,21 @@ def read_modality_expression(
     """
     place = sources.problems.at(name, spec.path)
     try:
-        matrix = read_expression(
-            sources.path(spec.path),
-            unit=spec.unit,
-            genes=spec.genes,
-            patient_column=spec.patient,
-            orientation=spec.orientation,
-            gene_suffix=spec.gene_suffix,
-            missing=spec.missing,
-        )
+        matrix = sources.expression(spec)
     except InputError as error:
         place.error(str(error))
         return None
     for doubt in matrix.doubts:
         place.warning(doubt)
-    answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    for column in set(answers).intersection(matrix.genes):
+    for column in set(cohort.answers).intersection(matrix.genes):
         sources.problems.at(name, spec.path, column).error(
             "this column is the outcome; it cannot be an input",
             hint="remove it from the matrix",
         )
-    return ExpressionData(name, matrix, measured_patients(matrix))
+    patients = by_patient(matrix, spec, sources.rule(spec.patient or ANY), place)
+    if patients is None:
+        return None
+    return ExpressionData(name, patients, measured_patients(patients))
 
 
 def orientation_hint(

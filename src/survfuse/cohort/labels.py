@@ -8,9 +8,9 @@ from typing import Any
 
 from survfuse._errors import listed
 from survfuse.cohort.cohort_data import Cohort
+from survfuse.cohort.column_names import near_name
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.problems import Problem
-from survfuse.cohort.sources import near_name
 from survfuse.cohort.spec import CohortSpec
 from survfuse.readers.cell_text import whole
 

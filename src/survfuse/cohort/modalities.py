@@ -60,6 +60,8 @@ class TableData(Modality):
         Columns of the file that were not declared.
     blank : tuple of str
         Patients whose cells are all "not known": they count as without this modality.
+    inferred : str
+        Columns whose kind was inferred from a DataFrame, by kind; empty where all were declared.
     """
 
     name: str
@@ -69,6 +71,7 @@ class TableData(Modality):
     kind: Literal["clinical", "table"] = "table"
     ignored: tuple[str, ...] = ()
     blank: tuple[str, ...] = ()
+    inferred: str = ""
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -202,6 +205,8 @@ class TableData(Modality):
             parts.append(f"{len(self.blank)} row(s) without any value count as absent")
         if self.ignored:
             parts.append(f"undeclared columns ignored: {listed(self.ignored)}")
+        if self.inferred:
+            parts.append(f"kinds inferred: {self.inferred}")
         return "; ".join(parts)
 
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +11,11 @@ import pandas as pd
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.cohort_data import FlowStep
+from survfuse.cohort.follow_up_times import Fault, missing_cells, read_times
 from survfuse.cohort.members import without
-from survfuse.cohort.outliers import LARGEST
-from survfuse.cohort.problems import Place, Problems
+from survfuse.cohort.problems import Place
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import OutcomeSpec
+from survfuse.cohort.spec import OutcomeSpec, TimeSpan
 from survfuse.cohort.status_column import (
     as_list,
     doubt_of_name,
@@ -25,15 +25,8 @@ from survfuse.cohort.status_column import (
     meanings,
 )
 from survfuse.cohort.time_units import doubted_unit, far_times
-from survfuse.readers.cell_text import (
-    instead_of_number,
-    reads_unknown,
-    spellings,
-    whole,
-    whole_cells,
-)
+from survfuse.readers.cell_text import named_spellings, spellings
 
-NO_NUMBER = "time must be a number"
 LEAVE_OUT = (
     "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted "
     "and listed"
@@ -85,23 +78,27 @@ def read_outcome(
     table = sources.by_patient(spec.table, spec.patient, "outcome")
     if table is None:
         return None
-    time_cells = table.column(spec.time, "outcome")
-    status_cells = table.column(spec.status, "outcome")
-    if time_cells is None or status_cells is None:
+    columns = {}
+    for name in spec.columns:
+        cells = table.column(name, "outcome")
+        if cells is not None:
+            columns[name] = cells
+    if len(columns) < len(spec.columns):
         return None
     keep = ~table.cells.index.isin(list(exclude))
     ids = table.cells.index[keep]
-    place = sources.problems.at("outcome", spec.table, spec.patient)
-    for same in spellings(ids):
+    place = sources.problems.at("outcome", spec.table, table.id_column)
+    same = spellings(ids)
+    if same:
         place.warning(
-            f"ids {listed(map(repr, same))} are nearly the same; they count as "
-            f"{len(same)} patients",
+            f"ids {named_spellings(same)} are nearly the same; they count as "
+            f"{sum(map(len, same))} patients",
             hint="if they are one patient, keep one row, or list one under `exclude:` of the "
             "cohort file",
         )
     reader = _Rows(spec, place, required=required)
-    time = reader.times(time_cells[keep])
-    event = reader.events(status_cells[keep])
+    time = reader.times({name: columns[name][keep] for name in spec.time_columns})
+    event = reader.events(columns[spec.status][keep])
     valid = np.isfinite(time) & np.isfinite(event)
     frame = pd.DataFrame({"time": time, "event": event == 1}, index=ids)
     flow = _flow(len(table.cells), frame, valid, reader.left_out)
@@ -111,11 +108,11 @@ def read_outcome(
         censored = event == 0
         lost = 0 if np.isfinite(time[censored]).any() else int(censored.sum())
         if lost > 1:
-            replace(place, column=spec.time).warning(
+            replace(place, column=spec.time_name).warning(
                 f"none of the {len(frame)} patients with a time is censored, and {lost} censored "
                 "ones have no time: is theirs in another column?",
-                hint="put the time of the censored (last follow-up) and of the events into one "
-                "column",
+                hint="name it (days to last follow-up) after that of the events: "
+                f"time: {{first_of: {as_list((*spec.time_columns, 'COLUMN'))}}}",
             )
         if required:
             _check_polarity(spec, frame["event"], lost > 1, place)
@@ -126,8 +123,9 @@ def _is_readable(spec: OutcomeSpec, sources: Sources) -> bool:
     """Whether an outcome that is not required can be read at all; warns when not."""
     absent = [str(spec.table)]
     if sources.path(spec.table).exists():
-        quiet = Sources(sources.root, Problems())
-        frame = quiet.table(spec.table, spec.patient, "outcome")
+        quiet = sources.quiet()
+        rule = quiet.rule(spec.patient)
+        frame = quiet.table(spec.table, str(rule), "outcome")
         if frame is not None:
             absent = without(spec.columns, map(str, frame))
     if absent:
@@ -153,34 +151,29 @@ class _Rows:
         self.left_out: dict[str, str] = {}  # patient -> reason
         self.unclear = False  # whether the meaning of a status is still to be said
 
-    def times(self, cells: pd.Series[str]) -> FloatArray:
-        """Parse times, NaN where invalid."""
-        missing = self._missing(cells)
-        numbers = pd.to_numeric(cells.mask(missing), errors="coerce")
-        time = numbers.to_numpy(np.float64, na_value=np.nan)
-        finite = np.isfinite(time)
-        faults = {
-            "time is missing": missing,
-            NO_NUMBER: ~finite & ~missing,
-            "time must be > 0": finite & (time <= 0),
-            f"time must be at most {LARGEST:g}": finite & (time > LARGEST),
-        }
-        for text, wrong in faults.items():
-            self._report(cells[wrong], self.spec.time, text)
-        return np.where(np.any(list(faults.values()), axis=0), np.nan, time)
+    def times(self, columns: Mapping[str, pd.Series[str]]) -> FloatArray:
+        """Read times, NaN where invalid."""
+        times = read_times(self.spec, columns, self.place)
+        for question in times.unclear:
+            self.unclear = True
+            replace(self.place, column=question.column).report(
+                "error" if self.required else "warning",
+                f"{question.text}, such as {listed(question.cells.unique())}",
+                hint=question.hint,
+            )
+        for fault in times.faults:
+            self._report(fault)
+        return times.values
 
     def events(self, cells: pd.Series[str]) -> FloatArray:
         """1 where the event happened, 0 where censored, NaN where invalid."""
         bits = meanings(self.spec, cells).to_numpy(np.float64)
-        missing = self._missing(cells) & np.isnan(bits)
-        self._report(cells[missing], self.spec.status, "status is missing")
+        missing = missing_cells(self.spec, cells) & np.isnan(bits)
+        self._report(Fault(self.spec.status, "status is missing", cells[missing]))
         unlisted = cells[np.isnan(bits) & ~missing]
         if len(unlisted):
             self._ask(cells[~missing], unlisted)
         return bits if self.spec.event is not None else 1.0 - bits
-
-    def _missing(self, cells: pd.Series[str]) -> BoolArray:
-        return whole_cells(cells).isin({*map(whole, self.spec.missing)}).to_numpy(bool)
 
     def _ask(
         self,
@@ -191,7 +184,9 @@ class _Rows:
         self.unclear = True
         unknown = sorted(set(unlisted))
         expected = "a word that event_values lists"
-        if self.spec.event_values is None:
+        if self.spec.has_sides:
+            expected = "a word that happened or censored lists"
+        elif self.spec.words is None:
             expected = "0 or 1 (or true, false)"
         replace(self.place, column=self.spec.status).report(
             "error" if self.required else "warning",
@@ -201,40 +196,30 @@ class _Rows:
             hint=hint(self.spec, sorted(set(cells)), unknown),
         )
 
-    def _instead(self, cells: list[str]) -> str:
-        """Say what cells are that should have been times."""
-        unknown = list(filter(reads_unknown, cells))
-        if unknown:
-            missing = as_list((*self.spec.missing, *unknown))
-            return f"if it means 'not known', outcome.missing: {missing}"
-        return instead_of_number(cells[0])
-
-    def _report(
-        self,
-        wrong: pd.Series[str],
-        column: str,
-        text: str,
-    ) -> None:
+    def _report(self, fault: Fault) -> None:
         """Report patients of wrong cells: left out, or an error."""
+        wrong = fault.cells
         if wrong.empty:
             return
         kinds = sorted(set(wrong))
-        instead = self._instead(kinds) if text == NO_NUMBER else ""
-        message = f"{text}, got {listed(map(repr, kinds))} for {len(wrong)} patient(s)"
-        place = replace(self.place, column=column)
+        message = (
+            f"{fault.text}, got {listed(map(repr, kinds))} for {len(wrong)} patient(s)"
+        )
+        place = replace(self.place, column=fault.column)
         if self.lenient:
             place.warning(
                 f"{message}; left out",
                 patients=wrong.index,
-                hint=instead,
+                hint=fault.hint,
             )
         else:
             place.error(
                 message,
                 patients=wrong.index,
-                hint=instead or LEAVE_OUT,
+                hint=fault.hint or LEAVE_OUT,
             )
-        self.left_out |= dict.fromkeys(map(str, wrong.index), f"{column}: {text}")
+        reason = f"{fault.column}: {fault.text}"
+        self.left_out |= dict.fromkeys(map(str, wrong.index), reason)
 
 
 def _flow(
@@ -264,7 +249,7 @@ def _check_times(
     place: Place,
 ) -> None:
     """Doubt times far beyond all others, and the unit."""
-    place = replace(place, column=spec.time)
+    place = replace(place, column=spec.time_name)
     time = frame["time"].to_numpy(float)
     far = far_times(time)
     if far.any():
@@ -274,7 +259,8 @@ def _check_times(
             patients=frame.index[far],
             hint="correct the table where this is a typing error",
         )
-    doubt = doubted_unit(time, spec.unit)
+    dates = isinstance(spec.time, TimeSpan)  # turned into the unit here
+    doubt = "" if dates else doubted_unit(time, spec.unit)
     if doubt:
         place.warning(
             doubt,

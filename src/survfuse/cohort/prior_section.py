@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse.cohort.modalities import (
@@ -15,9 +16,11 @@ from survfuse.cohort.modalities import (
     TableData,
 )
 from survfuse.cohort.outliers import LARGEST
+from survfuse.cohort.patient_table import PatientTable
 from survfuse.cohort.problems import Place, Problem, Problems
-from survfuse.cohort.sources import PatientTable, Sources
+from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, PriorSpec
+from survfuse.cohort.tables import cells_of
 from survfuse.readers.cell_text import instead_of_number
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.priors import SHIPPED, Prior, read_prior, shipped_priors
@@ -139,12 +142,18 @@ def _read_column(
     """Read a risk from a column; patients without a value are without this modality."""
     assert spec.table is not None
     assert spec.column is not None
-    table = sources.by_patient(spec.table, spec.patient or cohort.id_column, name)
-    cells = None if table is None else table.column(spec.column, name)
+    table = sources.by_patient(
+        spec.table,
+        spec.patient or cohort.patient,
+        name,
+        rows=spec.rows,
+        measured=True,
+    )
+    meaning = ColumnSpec(kind="numeric")
+    cells = None if table is None else cells_of(table, spec.column, meaning, spec, name)
     if table is None or cells is None:
         return None
-    answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    if spec.column in answers:
+    if spec.column in cohort.answers:
         sources.problems.at(name, spec.table, spec.column).error(
             "this column is the outcome; it cannot be an input",
             hint="name the column of the risk",
@@ -157,7 +166,7 @@ def _read_column(
             hint="take the risk from a model of another cohort (`survfuse predict`)",
         )
         return None
-    columns = {spec.column: ColumnSpec(kind="numeric")}
+    columns = {spec.column: meaning}
     data = TableData(name, cells.to_frame(spec.column), columns, spec.missing)
     known = _trained_on(table, name)
     return PriorData(name, data.without_blank_rows(), in_training=known)
@@ -205,10 +214,11 @@ def check_prior(
     (column,) = data.columns
     cells = data.source.texts(column)
     wrong = cells[cells.notna() & ~(np.abs(data.column_values()) <= LARGEST)]
-    for cell, same in wrong.groupby(wrong):
-        instead = instead_of_number(str(cell)) or "correct it"
+    hints = [instead_of_number(str(cell)) or "correct it" for cell in wrong]
+    for instead, same in wrong.groupby(pd.Series(hints, wrong.index, dtype=object)):
+        cells_named = listed(map(repr, same.unique()))
         problems.at(data.name, file, column).error(
-            f"expected a number of at most {LARGEST:g} in size, got {cell!r}",
+            f"expected a number of at most {LARGEST:g} in size, got {cells_named}",
             patients=same.index,
             hint=f"{instead}; if it means 'not known', list it under `missing`",
         )

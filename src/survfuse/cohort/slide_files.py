@@ -6,14 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from survfuse._errors import listed
 from survfuse.cohort.members import without
 from survfuse.cohort.problems import Place, Severity
-from survfuse.cohort.sources import Sources, check_ids, has_column
+from survfuse.cohort.slide_rows import slide_rows
+from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec
-from survfuse.cohort.table_file import TableFile
 from survfuse.readers.cell_text import composed, only_difference
 from survfuse.readers.features import FeatureFiles, list_features
 from survfuse.readers.slide_names import match_names, slide_stem
@@ -43,9 +41,10 @@ def match_files(
     """
     assert spec.table is not None
     assert spec.features is not None
-    table = slide_table(name, spec, spec.table, sources)
-    if table is None:
+    listing = slide_rows(name, spec, spec.table, sources)
+    if listing is None:
         return []
+    table = listing.frame
     rows = sources.problems.at(name, spec.table)
     folder = sources.problems.at(name, spec.features)
     extracts = spec.images is not None or "path" in table
@@ -56,7 +55,7 @@ def match_files(
             hint="run `survfuse extract` on this cohort file first",
         )
         return []
-    owners = dict(zip(table[spec.slide], table[spec.patient], strict=True))
+    owners = dict(zip(table[spec.slide], listing.owners, strict=True))
     files = list_features(path)
     pairs = match_names(owners, files.ready)
     unused = sorted(set(files.ready) - set(pairs.values()))
@@ -155,14 +154,19 @@ def _report_shared(
     rows: dict[str, list[str]] = defaultdict(list)
     for slide, file in pairs.items():
         rows[file].append(slide)
-    for file, slides in rows.items():
-        if len(slides) > 1:
-            place.error(
-                f"slides {listed(map(repr, slides))} differ in their endings only and have one "
-                f"feature file, {file!r}",
-                patients=sorted(set(map(owners.__getitem__, slides))),
-                hint="keep one of these rows",
-            )
+    shared = {file: slides for file, slides in rows.items() if len(slides) > 1}
+    if not shared:
+        return
+    named = []
+    for file, slides in shared.items():
+        text = f"slides {listed(map(repr, slides))} differ in their endings only"
+        named.append(f"{text} and have one feature file, {file!r}")
+    patients = {owners[slide] for slides in shared.values() for slide in slides}
+    place.error(
+        listed(named),
+        patients=sorted(patients),
+        hint="keep one row of each file",
+    )
 
 
 def _report_other_case(
@@ -195,37 +199,3 @@ def _longer(
     if not pairs:
         return ""
     return f"; files whose names go on after a dot are other slides: {listed(pairs, 3)}"
-
-
-def slide_table(
-    name: str,
-    spec: SlidesSpec,
-    file: TableFile,
-    sources: Sources,
-) -> pd.DataFrame | None:
-    """Rows of a slide table, one a slide; None (problems noted) when it cannot be read.
-
-    Parameters
-    ----------
-    name : str
-        Name of the modality.
-    spec : SlidesSpec
-        Its section.
-    file : Path
-        The table.
-    sources : Sources
-        Reads it and collects problems.
-    """
-    frame = sources.table(file, spec.slide, name)
-    place = sources.problems.at(name, file, spec.patient)
-    if frame is None or not has_column(frame, spec.patient, place):
-        return None
-    check_ids(frame[spec.patient], place)
-    repeated = frame[frame[spec.slide].duplicated(keep=False)]
-    for slide, rows in repeated.groupby(spec.slide):
-        sources.problems.at(name, file, spec.slide).error(
-            f"slide {slide!r} has {len(rows)} rows (data rows {listed(rows.index + 1)})",
-            patients=sorted(set(rows[spec.patient])),
-            hint="a slide belongs to one patient and has one row",
-        )
-    return frame.drop_duplicates(spec.slide)

@@ -226,7 +226,7 @@ def pack_cohort(
         When `out` holds something else, or a modality that is declared as packed is damaged.
     """
     spec = load_spec(path)
-    sources = Sources(Path(path).resolve().parent, Problems())
+    sources = Sources(Path(path).resolve().parent, Problems(), match=spec.match)
     stores: dict[str, BagStore | None] = {}
     sections = spec.bag_sections()
     for name, section in sections.items():

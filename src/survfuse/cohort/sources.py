@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
+from survfuse.cohort.patient_ids import (
+    barcode,
+    normal_samples,
+    patients_of,
+    sample_kinds,
+)
+from survfuse.cohort.patient_table import ONE_ROW, OTHER_ROWS, PatientTable
 from survfuse.cohort.problems import Place, Problems
+from survfuse.cohort.spec import ExpressionSpec, Match, PatientColumn, Rows
 from survfuse.cohort.table_file import TableFile
-from survfuse.readers.cell_text import only_difference, refuse_strange
+from survfuse.readers.expression import Expression, read_expression
 from survfuse.readers.table_files import read_table
 
-ONE_ROW = "keep one row, or give them different ids where they are different patients"
-
-
-@dataclass(frozen=True)
-class PatientTable:
-    """A table with one row per patient.
-
-    Attributes
-    ----------
-    cells : DataFrame of str, (patients, columns)
-        Stripped, indexed by patient id.
-    several : DataFrame of str, (rows, columns)
-        All rows of patients that have several which differ (one per slide or sample).
-    file : TableFile
-    id_column : str
-    problems : Problems
-    """
-
-    cells: pd.DataFrame
-    several: pd.DataFrame
-    file: TableFile
-    id_column: str
-    problems: Problems
-
-    def column(
-        self,
-        name: str,
-        where: str,
-    ) -> pd.Series[str] | None:
-        """One column, or None (problem noted) when the table lacks it.
-
-        Patients whose rows differ in this column are a problem.
-        """
-        if not has_column(self.cells, name, self.problems.at(where, self.file, name)):
-            return None
-        if len(self.several):
-            self._refuse_different_rows(name, where)
-        return self.cells[name]
-
-    def _refuse_different_rows(
-        self,
-        name: str,
-        where: str,
-    ) -> None:
-        rows = self.several[name].str.strip().groupby(self.several[self.id_column])
-        differ = rows.nunique().loc[lambda count: count > 1].index
-        if len(differ):
-            lines = listed(rows.groups[differ[0]] + 1)
-            self.problems.at(where, self.file, self.id_column).error(
-                f"rows of {len(differ)} patient(s) differ in {name!r} "
-                f"(of {differ[0]} data rows {lines}); expected one row per patient",
-                patients=differ,
-                hint=ONE_ROW,
-            )
+MERGED: dict[Rows, str] = {
+    "refuse": "they count as one where they agree in the columns that are used",
+    "first": "the first of each is taken",
+    "mean": "of numbers their mean is taken",
+}
+"""What becomes of several rows of a patient, for a message."""
 
 
 class Sources:
@@ -83,6 +40,8 @@ class Sources:
         Where problems go.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
+    match : str, optional
+        Form of the ids where a section says none.
     """
 
     def __init__(
@@ -91,13 +50,25 @@ class Sources:
         problems: Problems,
         *,
         verify: bool = False,
+        match: Match | None = None,
     ) -> None:
         self.root = root
         self.problems = problems
         self.verify = verify
+        self.match = match
         self._raw: dict[tuple[TableFile, str], pd.DataFrame | None] = {}
-        self._by_patient: dict[tuple[TableFile, str], PatientTable] = {}
-        self._noted: set[TableFile] = set()
+        self._by_patient: dict[
+            tuple[TableFile, PatientColumn, bool],
+            PatientTable | None,
+        ] = {}
+        self._noted: set[object] = set()
+
+    def quiet(self) -> Sources:
+        """Copy this for a look at which problems are of no interest."""
+        other = copy(self)
+        other.problems = Problems()
+        other._raw, other._by_patient, other._noted = {}, {}, set()
+        return other
 
     def path(self, relative: Path | TableFile) -> Path:
         """Where a path of the cohort file lies."""
@@ -106,6 +77,37 @@ class Sources:
     def same(self, one: TableFile, other: TableFile) -> bool:
         """Whether two sections read one table."""
         return one.within(self.root) == other.within(self.root)
+
+    def expression(self, spec: ExpressionSpec) -> Expression:
+        """Read the matrix of an expression section.
+
+        Raises
+        ------
+        InputError
+            When it cannot be read, or is not what the section says.
+        """
+        return read_expression(
+            self.path(spec.path),
+            unit=spec.unit,
+            genes=spec.genes,
+            patient_column=None if spec.patient is None else spec.patient.column,
+            orientation=spec.orientation,
+            gene_suffix=spec.gene_suffix,
+            missing=spec.missing,
+            sheet=spec.path.sheet,
+            encoding=spec.path.encoding,
+            duplicates=spec.duplicates,
+            repeated_patients=True,
+        )
+
+    def read(self, file: TableFile, id_column: str) -> pd.DataFrame:
+        """Read a table as raw text; see :func:`~survfuse.readers.table_files.read_table`."""
+        return read_table(
+            self.path(file),
+            id_column=id_column,
+            sheet=file.sheet,
+            encoding=file.encoding,
+        )
 
     def table(
         self,
@@ -118,12 +120,7 @@ class Sources:
         if key not in self._raw:
             self._raw[key] = None
             with self.problems.catch(where):
-                frame = read_table(
-                    self.path(relative),
-                    id_column=id_column,
-                    sheet=relative.sheet,
-                    encoding=relative.encoding,
-                )
+                frame = self.read(relative, id_column)
                 self._raw[key] = frame.reset_index(drop=True)
                 self._note(relative, frame, where)
         return self._raw[key]
@@ -146,48 +143,66 @@ class Sources:
     def by_patient(
         self,
         relative: TableFile,
-        id_column: str,
+        patient: PatientColumn,
         where: str,
+        *,
+        rows: Rows = "refuse",
+        measured: bool = False,
     ) -> PatientTable | None:
-        """Read a table by patient id; equal rows are problems, and the first row of each is taken.
+        """Read a table by patient id, with the first row of each.
 
         Rows of one patient that differ (a row per slide) are one where they agree in every
-        column that is read. Problems of a file's ids are noted once, for the section that
-        reads it first.
+        column that is read; rows that are equal are a problem, unless `rows` takes one. Problems of
+        a file's ids are noted once, for the section that reads it first.
+
+        Parameters
+        ----------
+        relative : TableFile
+            The table.
+        patient : PatientColumn
+            Its column of ids, and what is taken of them.
+        where : str
+            Section that problems belong to.
+        rows : {"refuse", "first", "mean"}
+            What becomes of several rows of one patient.
+        measured : bool
+            Whether rows are measurements: normal samples of TCGA are then left out of it even
+            where a patient has no other.
         """
-        key = (relative, id_column)
+        ids = self.rule(patient)
+        key = (relative, ids, measured)
         if key not in self._by_patient:
-            frame = self.table(relative, id_column, where)
-            if frame is None:
-                return None
-            self._by_patient[key] = self._index(frame, relative, id_column, where)
-        return self._by_patient[key]
+            self._by_patient[key] = self._index(relative, ids, where, measured)
+        table = self._by_patient[key]
+        if table is not None and len(table.several):
+            self._note_several(table, ids, where, rows)
+        return table
+
+    def rule(self, patient: PatientColumn) -> PatientColumn:
+        """Fill in what a section leaves out of its column of ids."""
+        return patient.within("patient_id", self.match)
 
     def _index(
         self,
-        frame: pd.DataFrame,
         file: TableFile,
-        id_column: str,
+        rule: PatientColumn,
         where: str,
-    ) -> PatientTable:
-        ids = frame[id_column].astype(object)
-        several = []
-        for patient, rows in frame[ids.duplicated(keep=False)].groupby(id_column):
-            if not rows.duplicated().any():
-                several.append(str(patient))
-                continue
-            self.problems.at(where, file, id_column).error(
-                f"{len(rows)} rows (data rows {listed(rows.index + 1, 10)}) have this "
-                "id; expected one row per patient",
-                patients=[str(patient)],
-                hint=ONE_ROW,
-            )
-        if several:
-            self.problems.at(where, file).warning(
-                f"{len(several)} patient(s) have several rows (one per slide or sample?); they "
-                f"count as one where they agree in the columns that are used: {listed(several, 5)}",
-            )
-        first = frame[~ids.duplicated()].drop(columns=id_column)
+        measured: bool,
+    ) -> PatientTable | None:
+        frame = self.table(file, str(rule), where)
+        if frame is None:
+            return None
+        place = self.problems.at(where, file, str(rule))
+        ids = patients_of(frame[rule.column], rule, place)
+        if ids is None:
+            return None
+        if rule.match is not None:
+            # the samples of a patient by their codes: 01A before 01B and 06A
+            order = frame[rule.column].map(barcode).sort_values(kind="stable").index
+            frame, ids = frame.loc[order], ids.loc[order]
+            kept = self._without_normal(frame[rule.column], ids, rule, measured, place)
+            frame, ids = frame.loc[kept], ids.loc[kept]
+        first = frame[~ids.duplicated()].drop(columns=str(rule))
         stripped = {str(name): column.str.strip() for name, column in first.items()}
         cells = pd.DataFrame(
             stripped,
@@ -199,48 +214,80 @@ class Sources:
             name="patient_id",
             dtype=object,
         )
-        rows = frame[ids.isin(several)]
-        return PatientTable(cells, rows, file, id_column, self.problems)
+        repeated = ids[ids.duplicated(keep=False)]
+        rows = frame.loc[repeated.index]
+        return PatientTable(cells, rows, repeated, file, str(rule), self.problems)
 
+    def _without_normal(
+        self,
+        samples: pd.Series[str],
+        ids: pd.Series[str],
+        rule: PatientColumn,
+        measured: bool,
+        place: Place,
+    ) -> pd.Index[int]:
+        """Rows without those of normal samples; of other tables where the patient has another."""
+        normal = normal_samples(samples, rule)
+        if not measured:
+            normal &= ids.isin(ids[~normal])
+        if normal.any():
+            place.warning(
+                f"{int(normal.sum())} of {len(normal)} rows are of normal samples (TCGA sample "
+                "types 10 to 29), left out",
+                patients=ids[normal].unique(),
+            )
+        return ids.index[~normal]
 
-def has_column(
-    frame: pd.DataFrame,
-    name: str,
-    place: Place,
-) -> bool:
-    """Whether a table has a column; a problem with the nearest name where it does not."""
-    if name in frame:
-        return True
-    names = list(frame.columns)
-    place.error(
-        f"no such column; the table has {listed(map(repr, names), 12)}",
-        hint=only_difference([name], names) or near_name(name, names),
-    )
-    return False
+    def _note_several(
+        self,
+        table: PatientTable,
+        rule: PatientColumn,
+        where: str,
+        rows: Rows,
+    ) -> None:
+        """Report patients with several rows, once for a table; rows that are equal are errors."""
+        key = (table.file, rule, rows)
+        if key in self._noted:
+            return
+        self._noted.add(key)
+        ids, place = table.patients, self.problems.at(where, table.file)
+        again = ids[table.several.duplicated(keep=False)]
+        equal = list(dict.fromkeys(again)) if rows == "refuse" else []
+        if equal:
+            self._refuse_equal(table, equal, where)
+        differ = [one for one in dict.fromkeys(ids) if one not in set(equal)]
+        if differ:
+            kinds = sample_kinds(table.several[table.id_column])
+            normal = f"; {kinds}, which `match: tcga` leaves out" if kinds else ""
+            place.warning(
+                f"{len(differ)} patient(s) have several rows (one per slide or sample?); "
+                f"{MERGED[rows]}: {listed(differ, 5)}{normal}",
+            )
 
-
-def check_ids(ids: pd.Series[str], place: Place) -> None:
-    """Note ids that are empty, have spaces around them or hold characters that nobody can see."""
-    with place.problems.catch(place.where):
-        refuse_strange(place.file, ids, f"{place.column!r} in data row")
-    stripped = ids.str.strip()
-    empty = stripped == ""
-    if empty.any():
-        place.error(
-            f"no id in data row {listed(np.flatnonzero(empty) + 1)}",
-            hint="every row needs a patient id",
+    def _refuse_equal(
+        self,
+        table: PatientTable,
+        equal: list[str],
+        where: str,
+    ) -> None:
+        """Report patients whose row stands there again, all in one problem."""
+        ids = table.patients
+        lines = []
+        for patient in equal[:5]:
+            own = sorted(ids.index[ids == patient] + 1)
+            lines.append(f"{len(own)} rows (data rows {listed(own, 10)})")
+        text = f"{lines[0]} have this id"
+        if len(equal) > 1:
+            pairs = zip(equal, lines, strict=False)
+            named = [f"{patient} has {line}" for patient, line in pairs]
+            rest = len(equal) - len(named)
+            more = f" and {rest} more" if rest else ""
+            text = f"{len(equal)} patients have equal rows: {', '.join(named)}{more}"
+        hint = ONE_ROW
+        if where not in ("outcome", "folds", "groups"):
+            hint = f"{ONE_ROW}; {OTHER_ROWS}"
+        self.problems.at(where, table.file, table.id_column).error(
+            f"{text}; expected one row per patient",
+            patients=equal,
+            hint=hint,
         )
-    spaced = ids[~empty & (ids != stripped)]
-    if len(spaced):
-        place.error(
-            "ids have spaces around them",
-            patients=map(repr, spaced),
-            hint="remove the spaces",
-        )
-
-
-def near_name(name: str, known: Sequence[str]) -> str:
-    """Hint at a known name that differs only a little; empty text when there is none."""
-    plain = {one.strip().casefold(): one for one in known}
-    near = difflib.get_close_matches(name.strip().casefold(), plain, n=1)
-    return f"did you mean {plain[near[0]]!r}?" if near else ""

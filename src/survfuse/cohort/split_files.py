@@ -17,6 +17,7 @@ from survfuse._errors import CohortError, LeakageError, context, listed
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.members import among
 from survfuse.cohort.modalities import BagData
+from survfuse.cohort.patient_ids import patients_of
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.split_formats import RawSplit, read_raw
@@ -217,10 +218,14 @@ def _outcome_ids(cohort: Cohort) -> list[str]:
     outcome = cohort.spec.outcome
     if outcome is None or not (cohort.root / outcome.table).exists():
         return []
-    sources = Sources(cohort.root, Problems())
-    table = sources.table(outcome.table, outcome.patient, "outcome")
+    sources = Sources(cohort.root, Problems(), match=cohort.spec.match)
+    rule = sources.rule(outcome.patient)
+    table = sources.table(outcome.table, str(rule), "outcome")
     sources.problems.raise_errors(outcome.table)
-    return [] if table is None else table[outcome.patient].tolist()
+    if table is None:
+        return []
+    ids = patients_of(table[str(rule)], rule, sources.problems.at("outcome"))
+    return [] if ids is None else ids.tolist()
 
 
 # -- splits

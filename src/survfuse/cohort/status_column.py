@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from survfuse._errors import listed
 from survfuse.cohort.spec import OutcomeSpec
 from survfuse.readers.cell_text import only_difference, reads_unknown, whole
 from survfuse.readers.table_files import FLAGS
@@ -55,9 +56,9 @@ ONE_KIND = 0.95  # share of one status above which the polarity is doubted
 
 def dictionary(spec: OutcomeSpec) -> Mapping[str, float]:
     """Return what each text means, as 0 or 1 of the column: as declared, or as built in."""
-    if spec.event_values is None:
+    if spec.words is None:
         return FLAGS
-    return {whole(text): float(bit) for text, bit in spec.event_values.items()}
+    return {whole(text): float(bit) for text, bit in spec.words.items()}
 
 
 def meanings(
@@ -65,7 +66,7 @@ def meanings(
     cells: pd.Series[str],
 ) -> pd.Series[float]:
     """0 or 1 of the column for each cell, NaN where the text is not in the dictionary."""
-    plain = cells.map(whole) if spec.event_values is not None else cells.str.lower()
+    plain = cells.map(whole) if spec.words is not None else cells.str.lower()
     return plain.map(dictionary(spec)).astype(float)
 
 
@@ -84,7 +85,7 @@ def hint(
     unlisted : iterable of str
         Those that have no meaning yet.
     """
-    given = spec.event_values or {}
+    given = spec.words or {}
     new = dict.fromkeys(map(whole, unlisted))
     unknown = list(filter(reads_unknown, new))
     tokens = as_list((*spec.missing, *(unknown or new)))
@@ -106,9 +107,28 @@ def hint(
         start = f"{difference}; write it so, or list it too"
     meant = _meant(spec, list(rest))
     listing = f"{start}: event_values: {as_mapping(meant)}, where 1 is {one}"
+    if spec.has_sides:
+        listing = f"{start}: {_sides(spec, meant)}"
     if unknown or UNCLEAR in meant.values():
         return f"{listing}; {missing}"
     return listing
+
+
+def _sides(spec: OutcomeSpec, meant: Mapping[str, object]) -> str:
+    """Write a dictionary as words of the event and of censoring."""
+    event = str(int(spec.event is not None))
+    sides: dict[str, list[str]] = {"happened": [], "censored": []}
+    unclear = []
+    for text, bit in meant.items():
+        if bit == UNCLEAR:
+            unclear.append(text)
+        else:
+            sides["happened" if str(bit) == event else "censored"].append(text)
+    lists = ", ".join(f"{side}: {as_list(texts)}" for side, texts in sides.items())
+    if unclear:
+        names = listed(map(repr, unclear))
+        return f"{lists}, and {names} under the one of the two that it means"
+    return lists
 
 
 def _meant(
@@ -116,7 +136,7 @@ def _meant(
     rest: Sequence[str],
 ) -> dict[str, object]:
     """Dictionary of what is declared, what texts say by themselves, and what is unclear."""
-    given = spec.event_values or {}
+    given = spec.words or {}
     meant: dict[str, object] = {**given}
     letters = {text.casefold() for text in rest} in _LETTERS
     for text in rest:
@@ -130,7 +150,7 @@ def _meant(
 
 def _guess(text: str, spec: OutcomeSpec) -> object:
     """0 or 1 where the text says it, otherwise `UNCLEAR`."""
-    if spec.event_values is None and text.casefold() in FLAGS:
+    if spec.words is None and text.casefold() in FLAGS:
         return f"{FLAGS[text.casefold()]:g}"
     bit = _says(text, spec)
     if bit is None and re.match("[01]:", text):
@@ -141,9 +161,19 @@ def _guess(text: str, spec: OutcomeSpec) -> object:
 
 def _says(text: str, spec: OutcomeSpec) -> int | None:
     """0 or 1 of the column as the text says it by itself, None where it says neither."""
+    happened = says_event(text)
+    return None if happened is None else _bit(spec, happened=happened)
+
+
+def says_event(text: str) -> bool | None:
+    """Whether a text by itself says that the event happened; None where it says neither.
+
+    >>> [says_event(text) for text in ("1:DECEASED", "Alive", "stage II")]
+    [True, False, None]
+    """
     plain = re.sub(r"^[01]:", "", text).strip().casefold()
     if plain in _HAPPENED | _CENSORED:
-        return _bit(spec, happened=plain in _HAPPENED)
+        return plain in _HAPPENED
     return None
 
 
@@ -192,8 +222,12 @@ def doubt_of_shares(events: int, patients: int) -> str:
 def doubt_of_texts(spec: OutcomeSpec) -> str:
     """Doubt a dictionary in which a text means the opposite of what it says; empty otherwise."""
     one = "event" if spec.event is not None else "censored"
-    for text, bit in (spec.event_values or {}).items():
+    for text, bit in (spec.words or {}).items():
         if _says(text, spec) == 1 - bit:
+            if spec.has_sides:
+                happened = (bit == 1) == (one == "event")
+                side = "happened" if happened else "censored"
+                return f"{text!r} stands under `{side}`, and says the opposite"
             means = "the event" if (bit == 1) == (one == "event") else "censored"
             return (
                 f"event_values declares {as_mapping({text: bit})}, and 1 is {one} with "
@@ -204,18 +238,18 @@ def doubt_of_texts(spec: OutcomeSpec) -> str:
 
 def doubt_of_name(spec: OutcomeSpec) -> str:
     """Doubt the polarity where the column's name says the opposite; empty otherwise."""
-    if spec.event_values is not None:
+    if spec.words is not None:
         return ""
     name = spec.status.casefold()
     if spec.event is not None and "censor" in name:
         return (
-            f"`event: {spec.event}` takes 1 for the event, but a column of this name marks the "
+            f"`event: {spec.status}` takes 1 for the event, but a column of this name marks the "
             "censored"
         )
     names_event = re.search(r"(^|[_ .])(event|death|dead|deceased|died)$", name)
     if spec.censored is not None and names_event:
         return (
-            f"`censored: {spec.censored}` takes 1 for censored, but a column of this name marks "
+            f"`censored: {spec.status}` takes 1 for censored, but a column of this name marks "
             "the events"
         )
     return ""

@@ -1,4 +1,4 @@
-"""Clinical and further tables: every cell is what its column was declared to be, or is reported."""
+"""Clinical and further tables: which of their columns are inputs."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
-from survfuse.cohort.outliers import LARGEST
+from survfuse.cohort.patient_table import PatientTable
 from survfuse.cohort.problems import Place, Problems, allowing
-from survfuse.cohort.sources import Sources, near_name
-from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
-from survfuse.cohort.status_column import as_list, quoted
-from survfuse.readers.cell_text import (
-    instead_of_number,
-    only_difference,
-    reads_unknown,
-    spellings,
-)
-from survfuse.readers.matrices import MISSING
+from survfuse.cohort.sources import Sources
+from survfuse.cohort.spec import CohortSpec, ColumnSpec, PriorSpec, TableSpec
+from survfuse.cohort.status_column import quoted
 
 NUMERIC = ColumnSpec(kind="numeric")
 NO_INPUT = "declare the inputs under `columns:`, or remove this section"
@@ -52,38 +44,59 @@ def read_modality_table(
     sources : Sources
         Reads it and collects problems.
     """
-    table = sources.by_patient(spec.table, spec.patient or cohort.id_column, name)
+    table = sources.by_patient(
+        spec.table,
+        spec.patient or cohort.patient,
+        name,
+        rows=spec.rows,
+        measured=name != "clinical",
+    )
     if table is None:
         return None
     place = sources.problems.at(name, spec.table)
     names = list(map(str, table.cells))
     used = _used_elsewhere(cohort)
-    same_file = cohort.outcome is not None and (
-        sources.same(spec.table, cohort.outcome.table)
+    same_file = any(
+        sources.same(spec.table, endpoint.table) for endpoint in cohort.endpoints()
     )
     declared = _declared(spec, cohort, names, used if same_file else set(), place)
     _refuse_outcome(declared, spec, cohort, same_file, place)
-    columns = {}
+    columns, cells = {}, {}
     risks = [one for one, meaning in declared.items() if meaning.role == "prior_risk"]
     for column, meaning in declared.items():
-        if column not in risks and table.column(column, name) is not None:
-            columns[column] = meaning
+        if column in risks:
+            continue
+        own = cells_of(table, column, meaning, spec, name)
+        if own is not None:
+            columns[column], cells[column] = meaning, own
     if not columns:
         if not sources.problems.errors and not risks:
             place.error("no column of it is an input", hint=NO_INPUT)
         return None
     kind: Literal["clinical", "table"] = "clinical" if name == "clinical" else "table"
     ignored = tuple(without(names, {*columns, *risks, *used}))
-    cells = table.cells[list(columns)]
-    data = TableData(name, cells, columns, spec.missing, kind, ignored)
+    frame = pd.DataFrame(cells, index=table.cells.index, dtype=object)
+    data = TableData(name, frame, columns, spec.missing, kind, ignored)
     return data.without_blank_rows()
+
+
+def cells_of(
+    table: PatientTable,
+    column: str,
+    meaning: ColumnSpec,
+    spec: TableSpec | PriorSpec,
+    where: str,
+) -> pd.Series[str] | None:
+    """Cells of a column, one a patient, as the section says; None (problem noted) without it."""
+    if spec.rows == "mean" and meaning.kind == "numeric":
+        return table.mean(column, where, (*spec.missing, *meaning.missing))
+    return table.column(column, where, spec.rows)
 
 
 def _used_elsewhere(cohort: CohortSpec) -> set[str]:
     """Columns that the outcome, the folds or the groups use."""
     used = {group.column for group in cohort.groups.values()}
-    if cohort.outcome is not None:
-        used.update(cohort.outcome.columns)
+    used.update(cohort.answers)
     if cohort.folds is not None:
         used.add(cohort.folds.column)
     return used
@@ -123,8 +136,7 @@ def _refuse_outcome(
     place: Place,
 ) -> None:
     """Take the outcome out of the columns; of another file only if not declared by name."""
-    answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    for column in answers:
+    for column in cohort.answers:
         by_name = column in (spec.columns or {})
         if column in columns and (same_file or not by_name):
             del columns[column]
@@ -160,8 +172,7 @@ def _check_names(
     place: Place,
 ) -> None:
     """Refuse columns that nobody declared by name and that are called as outcomes are."""
-    answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    suspects = list(filter(named_like_outcome, without(columns, answers)))
+    suspects = list(filter(named_like_outcome, without(columns, cohort.answers)))
     if not suspects:
         return
     unused = [f"{quoted(name)}: {{kind: numeric, use: false}}" for name in suspects]
@@ -173,40 +184,6 @@ def _check_names(
         f"columns: {{match: {pattern}, {', '.join(unused)}}}; a column that is known at time "
         "zero is listed by name",
     )
-
-
-def check_cells(
-    data: TableData,
-    file: str,
-    problems: Problems,
-) -> None:
-    """Report every cell that is not what its column was declared to be.
-
-    Parameters
-    ----------
-    data : TableData
-        Already limited to the patients of the cohort.
-    file : str
-        Name of the table, for the messages.
-    problems : Problems
-        Where problems go.
-    """
-    for column, spec in data.columns.items():
-        place = problems.at(data.name, file, column)
-        cells = data.texts(column)
-        if spec.use and len(cells) and cells.isna().all():
-            place.warning("no patient has a value")
-        if spec.kind == "nominal":
-            _check_categories(data, cells, place)
-            continue
-        wrong = cells[cells.notna() & ~(np.abs(data.numbers(column)) <= LARGEST)]
-        for cell, same in wrong.groupby(wrong):
-            expected, hint = _expected(data, column, str(cell))
-            place.error(
-                f"{expected}, got {cell!r}",
-                patients=same.index,
-                hint=hint,
-            )
 
 
 def note_followup(
@@ -256,66 +233,3 @@ def note_followup(
                 f"`--allow-followup {shlex.quote(place.column)}` of validate, "
                 f"`{allowing([place.column])}` of crossval and train",
             )
-
-
-def _check_categories(
-    data: TableData,
-    cells: pd.Series[str],
-    place: Place,
-) -> None:
-    """Report categories in two spellings, and those that mean "not known" by default."""
-    for same in spellings(cells.dropna().unique()):
-        place.warning(
-            f"categories {listed(map(repr, same))} differ in letter case or spaces only; they "
-            "are kept apart",
-            hint="write them the same way",
-        )
-    unknown = cells[cells.isin(MISSING)]
-    if unknown.empty:
-        return
-    tokens = [token for token in MISSING if (unknown == token).any()]
-    names = [repr(token) if token else "an empty cell" for token in tokens]
-    place.report(
-        "error" if "" in tokens else "warning",
-        f"{', '.join(names)}: a category like any other, for `missing` does not list it",
-        patients=unknown.index,
-        hint=_missing_hint(data, tokens),
-    )
-
-
-def _missing_hint(
-    data: TableData,
-    tokens: Iterable[str],
-) -> str:
-    """The whole list with these cells: a declared list replaces the default."""
-    section = "clinical" if data.kind == "clinical" else f"modalities.{data.name}"
-    missing = as_list((*data.missing, *tokens))
-    return f"if it means 'not known', add it to {section}.missing: {missing}"
-
-
-def _expected(
-    data: TableData,
-    column: str,
-    cell: str,
-) -> tuple[str, str]:
-    """Say what a cell should have been, and what to do."""
-    levels = data.columns[column].levels
-    unknown = _missing_hint(data, [cell])
-    if levels is None:
-        is_large = np.isfinite(pd.to_numeric(cell, errors="coerce"))
-        size = f" of at most {LARGEST:g} in size" if is_large else ""
-        instead = "" if reads_unknown(cell) else instead_of_number(cell)
-        return f"expected a number{size}", instead or unknown
-    expected = f"expected one of {list(levels)}"
-    if reads_unknown(cell):
-        return expected, unknown
-    difference = only_difference([cell], levels)
-    for level in levels:
-        if f"as {level!r}:" in difference:
-            reason = difference.rpartition(": ")[2]
-            return expected, f"write it as the level {level!r}: {reason}"
-    hint = (
-        f"if it is a level, list it in `levels` at its place, lowest first; {unknown}"
-    )
-    near = near_name(cell, levels)
-    return expected, f"{near} or {hint}" if near else hint

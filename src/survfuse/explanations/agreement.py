@@ -189,7 +189,7 @@ def with_agreement(
     ConfigError
         When the cohort holds none of its training patients.
     NotComputableError
-        As :func:`measure_agreement`.
+        As ``measure_agreement``.
     """
     fitted = model.need_fitted()
     patients = None

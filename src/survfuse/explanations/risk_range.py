@@ -28,8 +28,9 @@ def risk_range(
     patients. How far their log cumulative hazards lie apart, carried to the size of the whole
     cohort, is the standard deviation of the difference between this model and another one. Its
     normal quantiles about this model's log cumulative hazard give the range. Between disjoint
-    cohorts it held 88 to 96 % of the risks where 95 % are meant (docs/results.md). It says nothing
-    of what all models of such cohorts share, as where another hospital's patients are different.
+    cohorts it held 88 to 96 % of the risks where 95 % are meant (docs/results_tables.md). It says
+    nothing of what all models of such cohorts share, as where another hospital's patients are
+    different.
 
     Parameters
     ----------

@@ -73,10 +73,14 @@ Rule = tuple[Callable[[Any], bool], str]
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(["path", "folder", "out"], (_is_path, "a path")),
     **dict.fromkeys(["name", "encoder", "unit", "genes"], (_is_text, "text")),
-    **dict.fromkeys(["orientation", "gene_suffix"], (_is_text, "text")),
+    **dict.fromkeys(
+        ["orientation", "gene_suffix", "sheet", "encoding", "duplicates"],
+        (_is_text, "text"),
+    ),
     **dict.fromkeys(["patient_column", "id_column", "column"], (_is_text, "text")),
     "mpp": (_is_positive, "a finite number > 0"),
     "overwrite": (lambda value: isinstance(value, bool), "True or False"),
+    "repeated_patients": (lambda value: isinstance(value, bool), "True or False"),
     "allow_empty": (lambda value: isinstance(value, bool), "True or False"),
     "frame": (lambda value: isinstance(value, pd.DataFrame), "a pandas DataFrame"),
     "items": (_is_items, "(slide_id, patient_id, path) for each slide"),

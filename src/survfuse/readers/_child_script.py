@@ -9,6 +9,7 @@ by lines of JSON, each followed by the bytes that it announces; see
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import math
 import operator
@@ -68,8 +69,8 @@ def _answer(
     access: Any,
 ) -> None:
     """Send the answers, and that there are no more when the file is closed."""
-    if question["ask"] == "zarr":
-        for head, block in _zarr(question):
+    if question["ask"] in WHOLE:
+        for head, block in WHOLE[question["ask"]](question):
             _send(out, head, block)
     else:
         path = os.fsencode(question["path"])
@@ -213,6 +214,21 @@ def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
         part = block[start : start + BLOCK_BYTES]
         yield {"bytes": len(part)}, part
     yield {"bytes": 0}, b""
+
+
+def _workbook(question: dict[str, Any]) -> Iterator[Answer]:
+    """Send the cells of a workbook, by the script beside this one."""
+    place = os.path.join(os.path.dirname(__file__), "_workbook_script.py")
+    name = "survfuse_workbook_script"
+    if name not in sys.modules:
+        found: Any = importlib.util.spec_from_file_location(name, place)
+        sys.modules[name] = importlib.util.module_from_spec(found)
+        found.loader.exec_module(sys.modules[name])
+    yield from sys.modules[name].answers(question)
+
+
+WHOLE = {"zarr": _zarr, "workbook": _workbook}
+"""Answers that open their file themselves."""
 
 
 # -- descriptions, by the lower functions of h5py: small files are many

@@ -102,6 +102,16 @@ class BagStore:
         """
         return self._features
 
+    @property
+    def index(self) -> Index:
+        """What the store says of its slides."""
+        return self._index
+
+    @property
+    def all_coords(self) -> FloatArray:
+        """Upper left corners of all tiles, (tiles, 2), read-only, in the rows of `features`."""
+        return self._coords
+
     @classmethod
     def open(cls, path: Path | str) -> BagStore:
         """Map a packed store.

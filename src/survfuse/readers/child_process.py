@@ -1,4 +1,4 @@
-"""The separate process that opens HDF5 files and zarr arrays, started when first needed.
+"""The separate process that opens HDF5 files, zarr arrays and workbooks, started when first needed.
 
 It is replaced when a file makes it crash or exceed its limits.
 """
@@ -22,6 +22,11 @@ from survfuse._errors import CrashError, FeatureFileError
 
 MOST_ERRORS = 100
 """After which the process is replaced: the library may leak memory over broken files."""
+_FILES = {
+    "zarr": ("zarr array", "copy the store again"),
+    "workbook": ("workbook", "save it again, or as CSV (UTF-8)"),
+}
+"""What is read by a question, and what to do where it cannot be; else an HDF5 file."""
 _SCRIPT = Path(__file__).with_name("_child_script.py")
 
 
@@ -163,7 +168,7 @@ def answers(
     ----------
     path : Path
     ask : str
-        "look", "values" or "read" of an HDF5 file, "zarr" of an array.
+        "look", "values" or "read" of an HDF5 file, "zarr" of an array, "workbook" of a sheet.
     seconds : float
         Time of a processor that the answer may take.
     memory : int, bytes
@@ -211,9 +216,7 @@ def _refusal(
         return FeatureFileError(
             f"{path}: in use by another program ({reason}); wait until it is done",
         )
-    what, remedy = "HDF5 file", "write it again"
-    if ask == "zarr":
-        what, remedy = "zarr array", "copy the store again"
+    what, remedy = _FILES.get(ask, ("HDF5 file", "write it again"))
     return FeatureFileError(f"{path}: not a whole {what} ({reason}); {remedy}")
 
 
@@ -230,6 +233,13 @@ def _end(
         )
     if status == -getattr(signal, "SIGPROF", 0):
         return _refusal(path, ask, "reading it does not end")
+    if ask == "workbook" and -status == getattr(signal, "SIGABRT", 0):
+        return _refusal(
+            path,
+            ask,
+            "it takes far more memory than its size; empty cells that "
+            "lie far apart from the table?",
+        )
     return _refusal(path, ask, f"its library crashes on it, status {status}")
 
 

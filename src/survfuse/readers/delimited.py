@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO
 
-from survfuse._errors import InputError, context
-from survfuse._gate import boundary, format_bytes, free_memory, regular_file
+from survfuse._errors import InputError
 from survfuse.readers.cell_text import composed
+from survfuse.readers.text_files import Limited, format_of_text, open_text, refusals
 
-SIZE_LIMIT = 4 * 2**30
-"""Largest table read, in bytes of text after decompression."""
-LARGEST_PACKED, PACKED_RATIO = 2**29, 200
-"""Text of so many bytes may not be more than so many times as large as the file it is packed in."""
-MOST_LINES, MOST_COLUMNS, LONGEST_LINE = 5_000_000, 2**21, 2**25
-"""What no table has more of; the last in bytes."""
+MOST_LINES, MOST_COLUMNS = 5_000_000, 2**21
+"""What no table has more of."""
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".tab": "\t"}
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _FIELD_LIMIT = 2**20
 _SAMPLE = 30  # lines from which the layout is judged
 _SAMPLE_SIZE = 2**24  # characters in them
-_STEP = 2**23  # bytes of text after which the free memory is looked at again
-_RESERVE = 2**29  # bytes that the objects of one step can take
 _BLANK = ',;|\t \r\n"'
 _WINDOW, _ALIKE = (
     2**16,
@@ -39,15 +28,6 @@ _WINDOW, _ALIKE = (
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _POINT = re.compile(r"[+-]?\d+\.\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
-_STARTS = {
-    b"PK\x03\x04": "is an Excel workbook (or another zip); save the sheet as CSV (UTF-8)",
-    b"\xd0\xcf\x11\xe0": "is an old Excel workbook; save the sheet as CSV (UTF-8)",
-    b"PAR1": "is Parquet; let its name end in .parquet",
-    b"\x1f\x8b": "is packed by gzip; let its name end in .gz",
-    b"<!DOC": "is a web page; download the table itself",
-    b"<html": "is a web page; download the table itself",
-    b"version https://git-lfs": "is a pointer of Git LFS; fetch the file itself (git lfs pull)",
-}
 
 
 @dataclass(frozen=True)
@@ -61,21 +41,27 @@ class Layout:
         Lines before the header: comments that begin with ``#``, or ``sep=;``.
     row_names : bool
         Rows have one cell more than the header has names, as R writes row names.
+    decimal_comma : bool
+        Numbers have a decimal comma, and are read with a point.
     """
 
     delimiter: str
     skipped: int
     row_names: bool
+    decimal_comma: bool = False
 
     def notes(self, path: Path) -> tuple[str, ...]:
         """Say what was not as the suffix promises."""
-        notes = []
+        notes, marks = [], []
         usual = DELIMITERS[format_of_text(path)]
         if self.delimiter != usual:
-            marks = f"{MARKS[self.delimiter]} separate the cells, not {MARKS[usual]}"
-            if self.delimiter == ";":
-                marks += "; numbers with a decimal comma are read with a point"
-            notes.append(marks)
+            marks.append(
+                f"{MARKS[self.delimiter]} separate the cells, not {MARKS[usual]}"
+            )
+        if self.decimal_comma:
+            marks.append("numbers with a decimal comma are read with a point")
+        if marks:
+            notes.append("; ".join(marks))
         if self.skipped:
             notes.append(
                 f"{self.skipped} line(s) before the header were skipped (comments with #, or sep=)",
@@ -87,12 +73,7 @@ class Layout:
         return tuple(notes)
 
 
-def format_of_text(path: Path) -> str:
-    """Return the suffix without ``.gz``, in lower case."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def layout_of(path: Path) -> Layout:
+def layout_of(path: Path, encoding: str | None = None) -> Layout:
     """Judge from the first lines how a text is laid out.
 
     The delimiter is the suffix's where rows split evenly at it; otherwise the one other at
@@ -103,23 +84,44 @@ def layout_of(path: Path) -> Layout:
     InputError
         As :func:`text_rows`.
     """
-    with _open_text(path, errors="replace") as (text, _), _refusals(path, lambda: 0):
+    with (
+        open_text(path, encoding, errors="replace") as (text, _),
+        refusals(path, lambda: 0),
+    ):
         lines = _sample(text)
     skipped = _comments(lines)
     usual = DELIMITERS[format_of_text(path)]
     if skipped and lines[0].startswith("sep="):
-        return Layout(lines[0].rstrip("\r\n")[4:], skipped, row_names=False)
+        mark = lines[0].rstrip("\r\n")[4:]
+        return Layout(mark, skipped, row_names=False, decimal_comma=mark == ";")
     delimiter = _delimiter(lines[skipped:], usual)
     header, *rows = _split(lines[skipped:], delimiter) or [[]]
     longer = {len(row) - len(header) for row in rows} == {1} and any(
         row[-1] for row in rows
     )
-    return Layout(delimiter, skipped, row_names=longer and len(rows) > 1)
+    commas = delimiter == ";" or (delimiter != "," and _decimal_commas(rows))
+    row_names = longer and len(rows) > 1
+    return Layout(delimiter, skipped, row_names, commas)
+
+
+def _decimal_commas(rows: list[list[str]]) -> bool:
+    """Whether some column is of numbers with decimal commas, and no cell has a point."""
+    if any(_POINT.fullmatch(cell.strip()) for row in rows for cell in row):
+        return False
+    columns = zip_longest(*rows, fillvalue="")
+    return any(map(_has_decimal_commas, columns))
+
+
+def _has_decimal_commas(column: Sequence[str]) -> bool:
+    cells = [cell.strip() for cell in column if "," in cell]
+    decimal = [cell for cell in cells if _THOUSANDS.fullmatch(cell) is None]
+    return bool(decimal) and all(map(_COMMA.fullmatch, cells))
 
 
 def text_rows(
     path: Path,
     layout: Layout | None = None,
+    encoding: str | None = None,
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of a delimited text, header first, all of one width.
 
@@ -132,8 +134,8 @@ def text_rows(
         On a ragged row, a repeated header, bytes that are no UTF-8 or UTF-16, NUL characters,
         stray quotes, numbers with both kinds of decimal mark, or excessive size.
     """
-    layout = layout or layout_of(path)
-    with _open_text(path) as (text, stream):
+    layout = layout or layout_of(path, encoding)
+    with open_text(path, encoding) as (text, stream):
         reader = csv.reader(
             _lines(text, stream, layout),
             delimiter=layout.delimiter,
@@ -141,12 +143,12 @@ def text_rows(
         )
         previous = csv.field_size_limit(_FIELD_LIMIT)
         try:
-            with _refusals(path, lambda: reader.line_num + layout.skipped):
+            with refusals(path, lambda: reader.line_num + layout.skipped, encoding):
                 numbered = (
                     (reader.line_num + layout.skipped, cells) for cells in reader
                 )
-                rows = _even(numbered, layout)
-                if layout.delimiter == ";":
+                rows = even_rows(numbered, layout)
+                if layout.decimal_comma:
                     yield next(rows)
                     rows = _with_points(rows)
                 yield from rows
@@ -156,7 +158,7 @@ def text_rows(
 
 def _lines(
     text: Iterable[str],
-    stream: _Limited,
+    stream: Limited,
     layout: Layout,
 ) -> Iterator[str]:
     """Lines from the header on; refused if too many, too wide, or the same again and again."""
@@ -180,7 +182,7 @@ def _lines(
         yield composed(line)
 
 
-def _even(
+def even_rows(
     rows: Iterable[tuple[int, list[str]]],
     layout: Layout,
 ) -> Iterator[tuple[int, list[str]]]:
@@ -320,120 +322,3 @@ def _split(lines: list[str], mark: str) -> list[list[str]]:
     return (
         rows[:-1] if len(lines) >= _SAMPLE else rows
     )  # the last may end within quotes
-
-
-@contextmanager
-def _refusals(
-    path: Path,
-    line: Callable[[], int],
-) -> Iterator[None]:
-    """Say in which file, and after which line, reading failed."""
-    with boundary(path, "a table of text"), context(str(path)):
-        try:
-            yield
-        except UnicodeError as error:
-            why = getattr(error, "reason", str(error))
-            raise InputError(
-                f"expected UTF-8 text ({why}, in line {line() + 1} or after it); save it as UTF-8 "
-                "(Excel: 'CSV UTF-8', not plain CSV)",
-            ) from None
-        except csv.Error as error:
-            raise InputError(f"line {line()}: {error}; is a quote left open?") from None
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(
-                f"cut off or not what its suffix says ({error}); get it again",
-            ) from None
-
-
-@contextmanager
-def _open_text(
-    path: Path,
-    errors: str = "strict",
-) -> Iterator[tuple[IO[str], _Limited]]:
-    regular_file(path)
-    with boundary(path, "a file that can be read"):
-        raw = path.open("rb")
-    with raw:
-        stream = _Limited(raw, packed=path.suffix.lower() == ".gz")
-        buffered = io.BufferedReader(stream, 2**16)
-        with _refusals(path, lambda: 0):
-            start = buffered.peek(32).lstrip().lower()
-        for known, what in _STARTS.items():
-            if start.startswith(known.lower()):
-                raise InputError(f"{path}: {what}")
-        encoding = "utf-16" if stream.wide else "utf-8-sig"
-        with io.TextIOWrapper(
-            buffered,
-            encoding=encoding,
-            errors=errors,
-            newline="",
-        ) as text:
-            yield text, stream
-
-
-class _Limited(io.RawIOBase):
-    """A byte stream that refuses NUL bytes (but of UTF-16), endless lines, and too many bytes."""
-
-    def __init__(
-        self,
-        raw: IO[bytes],
-        *,
-        packed: bool,
-    ) -> None:
-        self._raw = raw
-        self._inner: IO[bytes] | gzip.GzipFile = (
-            gzip.GzipFile(fileobj=raw) if packed else raw
-        )
-        self._read = self._line = 0  # bytes so far, and since the last line began
-        self._next_step = _STEP
-        self._begun = self.wide = False
-
-    @property
-    def packed_far(self) -> bool:
-        """Whether the text is larger than its file by more than a real table ever is."""
-        return self._read > PACKED_RATIO * max(self._raw.tell(), 1)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._inner.read(len(buffer))
-        if not self._begun:
-            self._begun, self.wide = True, data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        self._read += len(data)
-        if b"\0" in data and not self.wide and not data.startswith(tuple(_STARTS)):
-            raise InputError(
-                "holds NUL bytes, expected UTF-8 text (is it UTF-16? save it as UTF-8)",
-            )
-        self._refuse_long_line(data)
-        if self._read > self._next_step:
-            self._next_step += _STEP
-            self._refuse_large()
-        buffer[: len(data)] = data
-        return len(data)
-
-    def _refuse_long_line(self, data: bytes) -> None:
-        last = max(data.rfind(b"\n"), data.rfind(b"\r"))
-        self._line = self._line + len(data) if last < 0 else len(data) - last
-        if self._line > LONGEST_LINE:
-            raise InputError(
-                f"a line of more than {format_bytes(LONGEST_LINE)}, of a table no more are read",
-            )
-
-    def _refuse_large(self) -> None:
-        if self._read > SIZE_LIMIT:
-            raise InputError(
-                f"more than {format_bytes(SIZE_LIMIT)} of text, of a table no more are read",
-            )
-        if self._read > LARGEST_PACKED and self.packed_far:
-            raise InputError(
-                f"more than {format_bytes(self._read)} of text are packed into "
-                f"{format_bytes(self._raw.tell())}; "
-                "where you trust it, unpack it (gunzip) and name that file",
-            )
-        free = free_memory()
-        if free < _RESERVE:
-            raise InputError(
-                f"takes more memory than this machine has free ({format_bytes(free)}) after "
-                f"{format_bytes(self._read)} of text; use a larger machine, or a smaller file",
-            )

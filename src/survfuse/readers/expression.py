@@ -21,9 +21,9 @@ from survfuse.readers.genes import (
     is_summary,
     looks_like_genes,
     plain_name,
-    refuse_repeated_genes,
 )
-from survfuse.readers.matrices import MISSING, read_matrix
+from survfuse.readers.matrices import MISSING, NamedMatrix, read_matrix
+from survfuse.readers.repeated_genes import Duplicates, check_duplicates, one_of_each
 from survfuse.readers.slide_features import sha256_path
 from survfuse.readers.units import check_unit
 
@@ -75,6 +75,10 @@ def read_expression(
     orientation: Orientation = "patients_by_genes",
     gene_suffix: str | None = None,
     missing: Collection[str] = MISSING,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    duplicates: Duplicates = "refuse",
+    repeated_patients: bool = False,
 ) -> Expression:
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
@@ -87,8 +91,8 @@ def read_expression(
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv`` (also ``.gz``), ``.parquet``, ``.h5ad``, one ``.json`` or a folder of
-        them
+        ``.csv``, ``.tsv``, ``.txt`` (also ``.gz``, ``.zip``), a workbook (``.xlsx``, ``.ods``),
+        ``.parquet``, ``.h5ad``, one ``.json`` or a folder of them
         (``{gene: value}``; the file's stem, minus a final ``_RNA``, is the patient).
     unit : str
         What the numbers are; never guessed, but refused where they contradict it.
@@ -104,6 +108,15 @@ def read_expression(
         Take only columns that end so, and take the ending off (``_rnaseq``).
     missing : collection of str
         Cells that mean "not known".
+    sheet : str or None
+        Sheet of a workbook; null takes the only one that has cells.
+    encoding : str or None
+        Encoding of a text that is neither UTF-8 nor UTF-16.
+    duplicates : {"refuse", "mean", "max", "sum", "first"}
+        What becomes of a gene that stands in several columns (one symbol, or one Ensembl id in
+        several versions), for each patient by itself. `sum` is for linear units only.
+    repeated_patients : bool
+        Let names of patients stand several times; what becomes of them is left to the caller.
 
     Returns
     -------
@@ -118,22 +131,80 @@ def read_expression(
         were declared.
     """
     source = Path(path)
+    by_patient = _is_by_patient(source, orientation)
+    matrix = read_matrix(
+        source,
+        patient_column,
+        missing,
+        gene_suffix if by_patient else None,
+        unnamed=not by_patient,
+        sheet=sheet,
+        encoding=encoding,
+    )
+    return expression_of(
+        matrix,
+        source,
+        unit=unit,
+        genes=genes,
+        sha256=sha256_path(source),
+        orientation=orientation,
+        gene_suffix=gene_suffix,
+        duplicates=duplicates,
+        repeated_patients=repeated_patients,
+    )
+
+
+def _is_by_patient(source: Path | str, orientation: str) -> bool:
     if orientation not in ("patients_by_genes", "genes_by_patients"):
         raise InputError(
             f"{source}: unknown orientation {orientation!r}; patients_by_genes or "
             "genes_by_patients",
         )
-    by_patient = orientation == "patients_by_genes"
-    suffix = gene_suffix if by_patient else None
-    matrix = read_matrix(source, patient_column, missing, suffix)
+    return orientation == "patients_by_genes"
+
+
+def expression_of(
+    matrix: NamedMatrix,
+    source: Path | str,
+    *,
+    unit: str,
+    genes: str,
+    sha256: str,
+    orientation: Orientation = "patients_by_genes",
+    gene_suffix: str | None = None,
+    duplicates: Duplicates = "refuse",
+    repeated_patients: bool = False,
+) -> Expression:
+    """Check a matrix in memory and make it an expression matrix.
+
+    Parameters
+    ----------
+    matrix : NamedMatrix
+        Rows are patients, or genes, as `orientation` says.
+    source : path or str
+        What the matrix is called in messages.
+    sha256 : str
+        Hash of its content.
+    unit, genes, orientation, gene_suffix, duplicates, repeated_patients
+        As for :func:`read_expression`.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_expression`.
+    """
+    by_patient = _is_by_patient(source, orientation)
+    check_duplicates(source, duplicates, unit)
     with context(str(source)):
         rows = list(map(composed, matrix.rows))
         columns = list(map(composed, matrix.columns))
     refuse_strange(source, rows, "name of row")
     refuse_strange(source, columns, "name of column", lines=True)
     values = matrix.values
+    notes = list(matrix.notes)
     if not by_patient:
-        rows, columns, values = columns, rows, values.T
+        rows, columns, values = columns, rows, np.ascontiguousarray(values.T)
+        columns, values = _named(columns, values, notes)
     other = "genes_by_patients" if by_patient else "patients_by_genes"
     if looks_like_genes(rows):
         raise InputError(
@@ -143,9 +214,12 @@ def read_expression(
     if gene_suffix is not None:
         columns, values = _with_suffix(columns, values, gene_suffix, source)
         rows, values = _distinct(rows, values)
-    _check_patients(source, rows)
-    measured = _select_genes(source, genes, columns, values, other)
-    doubts = [*matrix.notes, *measured.doubts]
+    if not repeated_patients:
+        _refuse_repeated_patients(source, rows)
+    if not all(map(str.strip, rows)):
+        raise InputError(f"{source}: a patient has an empty name")
+    measured = _select_genes(source, genes, columns, values, other, duplicates)
+    doubts = [*notes, *measured.doubts]
     doubts += check_unit(measured.values, unit, source)
     _refuse_unmeasured(rows, measured.values, unit, source)
     return Expression(
@@ -155,7 +229,7 @@ def read_expression(
         unit=unit,
         gene_ids=genes,
         source=str(source),
-        sha256=sha256_path(source),
+        sha256=sha256,
         notes=tuple(measured.notes),
         doubts=tuple(doubts),
     )
@@ -172,11 +246,12 @@ class _Genes:
 
 
 def _select_genes(
-    source: Path,
+    source: Path | str,
     kind: str,
     columns: Sequence[str],
     values: AnyArray,
     other: str,
+    duplicates: Duplicates,
 ) -> _Genes:
     """Leave out what is no gene of this kind; where most are none, the kind is refused."""
     stripped = pd.Series([name.strip() for name in columns])
@@ -192,8 +267,16 @@ def _select_genes(
             f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}",
         )
     names = before.map(lambda name: plain_name(name, kind))
-    genes = _Genes(names.tolist(), values[:, ~strange.to_numpy()], [], [])
-    refuse_repeated_genes(before.tolist(), genes.names, source)
+    genes = _Genes(
+        *one_of_each(
+            before.tolist(),
+            names.tolist(),
+            values[:, ~strange.to_numpy()] if left_out else values,
+            duplicates,
+            source,
+        ),
+        [],
+    )
     if left_out:
         genes.doubts.append(
             f"{len(left_out)} name(s) are no gene and are left out, of library sizes too: "
@@ -209,11 +292,27 @@ def _select_genes(
     return genes
 
 
+def _named(
+    columns: list[str],
+    values: AnyArray,
+    notes: list[str],
+) -> tuple[list[str], AnyArray]:
+    """Leave rows without the name of a gene out, and note how many."""
+    named = [place for place, name in enumerate(columns) if name.strip()]
+    if len(named) == len(columns):
+        return columns, values
+    notes.append(
+        f"{len(columns) - len(named)} row(s) without the name of a gene are left out, of library "
+        "sizes too",
+    )
+    return [columns[place] for place in named], values[:, named]
+
+
 def _with_suffix(
     columns: list[str],
     values: AnyArray,
     suffix: str,
-    source: Path,
+    source: Path | str,
 ) -> tuple[list[str], AnyArray]:
     places = [place for place, name in enumerate(columns) if name.endswith(suffix)]
     if not places:
@@ -235,8 +334,8 @@ def _distinct(
     return [rows[place] for place in places], values[places]
 
 
-def _check_patients(
-    source: Path,
+def _refuse_repeated_patients(
+    source: Path | str,
     patients: Sequence[str],
 ) -> None:
     names = pd.Series(patients, dtype=object)
@@ -245,15 +344,13 @@ def _check_patients(
         raise InputError(
             f"{source}: patients appear twice: {listed(twice)}; keep one of each",
         )
-    if not all(map(str.strip, patients)):
-        raise InputError(f"{source}: a patient has an empty name")
 
 
 def _refuse_unmeasured(
     patients: Sequence[str],
     values: AnyArray,
     unit: str,
-    source: Path,
+    source: Path | str,
 ) -> None:
     """Refuse samples that were not measured: all counts 0, or one value for many genes."""
     known = np.isfinite(values).sum(axis=1)

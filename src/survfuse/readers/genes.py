@@ -89,7 +89,7 @@ def plain_name(gene: str, kind: str) -> str:
 def check_genes(
     genes: Sequence[str],
     kind: str,
-    path: Path,
+    path: Path | str,
     other_orientation: str,
 ) -> None:
     """Refuse gene ids that are plainly of another kind than declared.
@@ -99,7 +99,7 @@ def check_genes(
     genes : sequence of str
     kind : str
         One of :data:`GENE_IDS`.
-    path : Path
+    path : path or str
         For messages.
     other_orientation : str
         What to declare if these are patients.
@@ -137,47 +137,6 @@ def fits_kind(gene: str, kind: str) -> bool:
     return not any(
         pattern.fullmatch(gene) for pattern in (_ENSEMBL, _TRANSCRIPT, _NUMBER)
     )
-
-
-def refuse_repeated_genes(
-    before: Sequence[str],
-    genes: Sequence[str],
-    path: Path,
-) -> None:
-    """Refuse a gene that stands in the file twice, also under two versions of its id.
-
-    Parameters
-    ----------
-    before, genes : sequence of str
-        Names as they stand in the file and as :func:`plain_name` makes them.
-    path : Path
-        For messages.
-
-    Raises
-    ------
-    InputError
-        Names the genes.
-    """
-    counts = Counter(genes)
-    twice = sorted(gene for gene, n in counts.items() if n > 1)
-    if not twice:
-        return
-    versions = [
-        name for name, gene in zip(before, genes, strict=True) if gene == twice[0]
-    ]
-    if len(set(versions)) > 1:
-        raise InputError(
-            f"{path}: {listed(versions)} are one gene under several ids ({len(twice)} such genes: "
-            f"{listed(twice)}); keep one of each",
-        )
-    dates = [gene for gene in twice if is_date(gene)]
-    advice = "keep one of each, or add their counts up"
-    if dates:
-        advice = (
-            f"a spreadsheet made dates of several genes ({listed(dates)}): give their symbols "
-            "back"
-        )
-    raise InputError(f"{path}: genes appear twice: {listed(twice)}; {advice}")
 
 
 def doubtful_names(

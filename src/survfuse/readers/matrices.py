@@ -16,10 +16,11 @@ from survfuse._errors import InputError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import read_json
 from survfuse._types import AnyArray, FloatArray
-from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.genes import is_description
 from survfuse.readers.h5ad import read_h5ad
-from survfuse.readers.table_files import format_of, parquet_texts, read_parquet
+from survfuse.readers.quick_numbers import quick_numbers
+from survfuse.readers.table_files import parquet_texts, read_parquet
+from survfuse.readers.table_rows import PARQUET, TableRows, check_choices, rows_of
 
 MISSING = ("", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL")
 """Cells that mean "not known", where nothing else is declared."""
@@ -51,6 +52,10 @@ def read_matrix(
     id_column: str | None,
     missing: Collection[str],
     suffix: str | None = None,
+    *,
+    unnamed: bool = False,
+    sheet: str | None = None,
+    encoding: str | None = None,
 ) -> NamedMatrix:
     """Read a matrix; columns that describe genes (``gene_name``) are left out and noted.
 
@@ -63,6 +68,12 @@ def read_matrix(
         Cells that mean "not known"; an empty one always does.
     suffix : str or None
         Of a table, read only columns that end so, if any does; the others may be words.
+    unnamed : bool
+        Let rows of a table have no name.
+    sheet : str or None
+        Of a workbook; None takes the only one that has cells.
+    encoding : str or None
+        Of a text; None reads UTF-8 and UTF-16.
 
     Raises
     ------
@@ -70,15 +81,22 @@ def read_matrix(
         On a cell that is not a finite number, naming its row and column.
     """
     unknown = frozenset(missing) | {""}
-    if source.is_dir() or source.suffix.lower() == ".json":
+    kind = "folder" if source.is_dir() else source.suffix.lower()
+    if kind in ("folder", ".json", ".h5ad"):
+        _refuse_choices(source, sheet, encoding)
+    if kind in ("folder", ".json"):
         matrix = _json(source, id_column, unknown)
+    elif kind == ".h5ad":
+        regular_file(source)
+        matrix = _h5ad(source, id_column)
     else:
         regular_file(source)
-        if source.suffix.lower() == ".h5ad":
-            matrix = _h5ad(source, id_column)
+        if check_choices(source, sheet, encoding) == PARQUET:
+            matrix = _parquet(source, id_column, unknown, suffix)
         else:
-            read = _parquet if format_of(source) == ".parquet" else _delimited
-            matrix = read(source, id_column, unknown, suffix)
+            table = rows_of(source, sheet=sheet, encoding=encoding)
+            choices = _Choices(id_column, unknown, suffix, unnamed, encoding)
+            matrix = _text(source, table, choices)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
@@ -92,17 +110,38 @@ def _is_number(cell: str) -> bool:
         return False
 
 
+def _refuse_choices(
+    source: Path,
+    sheet: str | None,
+    encoding: str | None,
+) -> None:
+    for name, value in (("sheet", sheet), ("encoding", encoding)):
+        if value is not None:
+            raise InputError(
+                f"{source}: is read without `{name}` ({value!r} is declared); remove it",
+            )
+
+
 # -- text
 
 
-def _delimited(
+@dataclass(frozen=True)
+class _Choices:
+    """How a text is read; see :func:`read_matrix`."""
+
+    id_column: str | None
+    missing: frozenset[str]
+    suffix: str | None
+    unnamed: bool
+    encoding: str | None
+
+
+def _text(
     source: Path,
-    id_column: str | None,
-    missing: frozenset[str],
-    suffix: str | None,
+    table: TableRows,
+    choices: _Choices,
 ) -> NamedMatrix:
-    layout = layout_of(source)
-    lines = text_rows(source, layout)
+    lines = table.rows
     _, header = next(lines)
     names = [name.strip() for name in header]
     sizes = len(names) == 2 and names[0].isdigit() and names[1].isdigit()
@@ -111,23 +150,35 @@ def _delimited(
             f"{source}: begins as a GCT file; remove the lines before its header (#1.2 and the "
             "two sizes)",
         )
-    place = _id_place(source, names, id_column)
-    used, notes = _numeric_places(names, place, suffix)
+    place = _id_place(source, names, choices.id_column)
+    used, notes = _numeric_places(names, place, choices.suffix)
     columns = [names[column] for column in used]
+    notes = (*table.notes, *notes)
+    quick = table.layout and quick_numbers(
+        source,
+        table.layout,
+        header,
+        place,
+        used,
+        missing=choices.missing,
+        encoding=choices.encoding,
+    )
+    if quick:
+        return NamedMatrix(quick[0], columns, quick[1], notes)
     ids: list[str] = []
     rows: list[AnyArray] = []
     for line, cells in lines:
         row_id = cells[place].strip()
-        if not row_id:
+        if not (row_id or choices.unnamed):
             raise InputError(
                 f"{source}: line {line}: the id in column {names[place]!r} is empty",
             )
         ids.append(row_id)
         numbers = [cells[column] for column in used]
-        rows.append(_numbers(numbers, row_id, columns, source, missing))
+        rows.append(_numbers(numbers, row_id, columns, source, choices.missing))
     refuse_claim(source, len(rows) * len(columns) * np.dtype(np.float64).itemsize)
     values = np.stack(rows) if rows else np.zeros((0, len(columns)))
-    return NamedMatrix(ids, columns, values, (*layout.notes(source), *notes))
+    return NamedMatrix(ids, columns, values, notes)
 
 
 def _id_place(

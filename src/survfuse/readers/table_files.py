@@ -11,15 +11,8 @@ import pandas as pd
 from survfuse._errors import InputError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse.readers.cell_text import composed, only_difference, refuse_strange
-from survfuse.readers.delimited import (
-    DELIMITERS,
-    MARKS,
-    MOST_COLUMNS,
-    MOST_LINES,
-    format_of_text,
-    layout_of,
-    text_rows,
-)
+from survfuse.readers.delimited import DELIMITERS, MARKS, MOST_COLUMNS, MOST_LINES
+from survfuse.readers.table_rows import PARQUET, check_choices, format_of, rows_of
 
 ROW_NAMES = "row.names"
 """Name of a first column that has none: R and pandas write row names so."""
@@ -51,18 +44,24 @@ def read_table(
     Values stay as written: leading zeros survive, missing cells are ``""``; only letters are
     composed and invisible characters taken out. Column names lose surrounding blanks, and so do the
     ids in `id_column`. ``.csv`` is split at commas, ``.tsv`` and ``.txt`` at tabs, each also as
-    ``.gz``, or at the one other mark at which rows split evenly (semicolons, then with decimal
-    commas); ``.parquet`` is turned into strings. Comments (``#``) before the header, rows without
-    any filled cell and unnamed empty columns are skipped. A first column without a name is called
-    ``row.names``. ``frame.attrs["notes"]`` says what was not as the suffix promises.
+    ``.gz`` or ``.zip``, or at the one other mark at which rows split evenly (semicolons, then with
+    decimal commas); ``.parquet`` and the cells of a workbook are turned into strings, as a person
+    would type them. Comments (``#``) before the header, rows without any filled cell and unnamed
+    empty columns are skipped. A first column without a name is called ``row.names``.
+    ``frame.attrs["notes"]`` says what was not as the suffix promises.
 
     Parameters
     ----------
     path : path
-        UTF-8 or UTF-16 text (a byte order mark is dropped) or Parquet.
+        Text (a byte order mark is dropped), Parquet, or a workbook (``.xlsx``, ``.xlsm``,
+        ``.xls``, ``.ods``).
     id_column : str or None
         Must exist and be filled in every row. Repeated ids are left to the caller
         (see :func:`repeated`).
+    sheet : str or None
+        Sheet of a workbook; None takes the only one that has cells.
+    encoding : str or None
+        Encoding of a text that is neither UTF-8 nor UTF-16, such as cp1252.
 
     Returns
     -------
@@ -72,9 +71,8 @@ def read_table(
     Raises
     ------
     InputError
-        When the file is absent, not UTF-8, ragged (naming the line), repeats a column or its
-        header, or lacks
-        `id_column` (naming the columns it has).
+        When the file is absent, not in the encoding, ragged (naming the line), repeats a column or
+        its header, or lacks `id_column` (naming the columns it has).
 
     Examples
     --------
@@ -86,10 +84,10 @@ def read_table(
     """
     source = Path(path)
     notes: tuple[str, ...] = ()
-    if format_of(source) == ".parquet":
+    if check_choices(source, sheet, encoding) == PARQUET:
         names, columns, lines = _parquet(source)
     else:
-        names, columns, lines, notes = _delimited(source)
+        names, columns, lines, notes = _rows(source, sheet, encoding)
     refuse_repeated(source, names)
     refuse_strange(source, names, "name of column", lines=True)
     if id_column is not None:
@@ -119,22 +117,6 @@ def repeated(
     return tuple(sorted(value for value, n in counts.items() if n > 1))
 
 
-def format_of(path: Path) -> str:
-    """Return the suffix that says the format, without ``.gz``."""
-    suffix = format_of_text(path)
-    if suffix in {".xlsx", ".xls", ".xlsm", ".ods"}:
-        raise InputError(
-            f"{path}: is a workbook ({suffix}); save its sheet as CSV (UTF-8), and name that "
-            "file here",
-        )
-    if suffix not in (*DELIMITERS, ".parquet"):
-        known = ", ".join((*DELIMITERS, ".parquet"))
-        raise InputError(
-            f"{path}: expected a table ({known}, text also .gz), got {suffix or 'no suffix'!r}",
-        )
-    return suffix
-
-
 def refuse_repeated(path: Path, names: list[str]) -> None:
     """Refuse a header in which a name stands twice."""
     twice = sorted(name for name, n in Counter(names).items() if n > 1)
@@ -144,16 +126,17 @@ def refuse_repeated(path: Path, names: list[str]) -> None:
         )
 
 
-def _delimited(
+def _rows(
     path: Path,
+    sheet: str | None,
+    encoding: str | None,
 ) -> tuple[list[str], list[list[str]], list[int], tuple[str, ...]]:
-    layout = layout_of(path)
-    rows = text_rows(path, layout)
-    _, header = next(rows)
+    table = rows_of(path, sheet=sheet, encoding=encoding)
+    _, header = next(table.rows)
     names = [name.strip() for name in header]
     names[0] = names[0] or ROW_NAMES
     body, lines = [], []
-    for line, cells in rows:
+    for line, cells in table.rows:
         body.append(cells)
         lines.append(line)
     columns = (
@@ -161,7 +144,7 @@ def _delimited(
         if body
         else [[] for _ in names]
     )
-    return names, columns, lines, layout.notes(path)
+    return names, columns, lines, table.notes
 
 
 def _parquet(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
@@ -327,7 +310,7 @@ def _with_ids(
     ids = [value.strip() for value in columns[place]]
     blank = [str(line) for value, line in zip(ids, lines, strict=True) if not value]
     if blank:
-        unit = "row" if format_of(path) == ".parquet" else "line"
+        unit = "line" if format_of(path) in DELIMITERS else "row"
         raise InputError(
             f"{path}: {unit} {listed(blank)}: {id_column!r} is empty, expected an id",
         )

@@ -13,8 +13,9 @@ from pandas.api.types import is_numeric_dtype
 from survfuse._errors import InputError, listed
 from survfuse._storage import atomic_path
 from survfuse.readers.cell_text import as_text, from_text, refuse_strange
-from survfuse.readers.delimited import text_rows
-from survfuse.readers.table_files import FLAGS, format_of, refuse_repeated
+from survfuse.readers.delimited import DELIMITERS, text_rows
+from survfuse.readers.table_files import FLAGS, refuse_repeated
+from survfuse.readers.table_rows import format_of
 from survfuse.results.schema import Number, frame
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
@@ -51,8 +52,9 @@ def read_cells(path: Path) -> pd.DataFrame:
     InputError
         When it is no text table, or an id holds an invisible character.
     """
-    if format_of(path) == ".parquet":
-        raise InputError(f"{path}: expected a text table (.csv or .tsv), got Parquet")
+    suffix = format_of(path)
+    if suffix not in DELIMITERS:
+        raise InputError(f"{path}: expected a text table (.csv or .tsv), got {suffix}")
     rows = text_rows(path)
     _, header = next(rows)
     columns = [name.strip() for name in header]

@@ -118,3 +118,77 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
         load_spec(tmp_path / "nowhere.yaml")
+
+
+ENDPOINTS = """
+name: x
+outcomes:
+  os: {table: p.csv, time: OS.time, unit: days, event: OS, endpoint: overall survival}
+  pfi: {table: p.csv, time: {first_of: [PFI.time, OS.time]}, unit: days, event: PFI}
+clinical: {table: p.csv, columns: {age: numeric}}
+"""
+
+
+def test_one_of_several_endpoints_is_chosen(tmp_path: Path) -> None:
+    spec = load_spec(written(tmp_path, ENDPOINTS))
+    assert spec.outcome is None
+    assert spec.answers == ("OS.time", "OS", "PFI.time", "PFI")
+    pfi = spec.choose("pfi")
+    assert pfi.outcome is not None
+    assert (pfi.outcome.status, pfi.outcome.label, pfi.chosen) == ("PFI", "pfi", "pfi")
+    assert set(pfi.answers) == set(spec.answers)
+    chosen = spec.choose("os").outcome
+    assert chosen is not None
+    assert chosen.label == "overall survival"
+    assert pfi.choose(None) == pfi
+    assert spec.choose(None, required=False).outcome is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (None, "has 2 endpoints, os, pfi; choose one: `--endpoint os`"),
+        ("dss", "has no endpoint 'dss'; it has os, pfi"),
+    ],
+)
+def test_an_endpoint_is_never_guessed(
+    tmp_path: Path,
+    name: str | None,
+    message: str,
+) -> None:
+    spec = load_spec(written(tmp_path, ENDPOINTS))
+    with pytest.raises(ConfigError, match=message):
+        spec.choose(name)
+
+
+def test_the_only_endpoint_is_taken(tmp_path: Path) -> None:
+    lines = [line for line in ENDPOINTS.splitlines() if "pfi:" not in line]
+    spec = load_spec(written(tmp_path, "\n".join(lines))).choose(None)
+    assert spec.chosen == "os"
+
+
+def test_an_endpoint_of_a_file_with_one_outcome_is_refused(tmp_path: Path) -> None:
+    spec = load_spec(written(tmp_path, DESIGN))
+    with pytest.raises(ConfigError, match="one `outcome:` and no `outcomes:`"):
+        spec.choose("os")
+    both = ENDPOINTS + "outcome: {table: p.csv, time: t, unit: days, event: e}\n"
+    with pytest.raises(ConfigError, match="for one endpoint or `outcomes` for several"):
+        load_spec(written(tmp_path, both))
+
+
+def test_ids_are_given_by_name_or_with_what_is_taken(tmp_path: Path) -> None:
+    text = DESIGN.replace("{table: blood.csv}", "{table: b.csv, patient: {take: 12}}")
+    spec = load_spec(written(tmp_path, text + "match: tcga\n"))
+    assert spec.outcome is not None
+    assert str(spec.outcome.patient) == "patient_id"
+    assert spec.match == "tcga"
+    blood = spec.modalities["blood"].patient
+    assert blood is not None
+    assert blood.within("id", "tcga").model_dump() == {
+        "column": "id",
+        "take": 12,
+        "match": None,
+    }
+    both = text.replace("{take: 12}", "{take: 12, match: tcga}")
+    with pytest.raises(ConfigError, match="say `take` or `match`, not both"):
+        load_spec(written(tmp_path, both))

@@ -7,7 +7,7 @@ from pathlib import Path
 from survfuse.config import FitConfig, renamed_markdown, to_markdown
 from survfuse.models.fusion import FusionSizes, card_table, parameter_table
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_configuration_page_is_generated_from_the_code() -> None:
