@@ -128,6 +128,12 @@ def test_a_folder_gives_the_plan_of_its_result(tmp_path: Path):
     assert 1000 in read.sizes
 
 
+def test_the_public_name_stays_the_function_after_its_first_call():
+    sf.plan(pilot(), delta=0.05)
+    assert callable(sf.plan)
+    assert sf.Plan is type(plan_of())
+
+
 def test_a_plan_is_written_as_plain_values():
     content = json.loads(json.dumps(plan_of().to_dict(), allow_nan=False))
     assert content["format"] == "survfuse-plan"
