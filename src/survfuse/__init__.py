@@ -12,44 +12,67 @@ from typing import TYPE_CHECKING, Any
 from survfuse._version import __version__
 
 if TYPE_CHECKING:
-    from survfuse import losses, metrics, paper, readers
+    from survfuse import datasets, losses, metrics, paper, readers
+    from survfuse._errors import NothingLearnedWarning
     from survfuse.cohort import Cohort, load_cohort
+    from survfuse.datasets import simulate
     from survfuse.estimator import Prediction, SurvivalFusion
     from survfuse.estimator import load as load
-    from survfuse.evaluation import Result, cross_validate
+    from survfuse.estimators.other_model import OtherModel
+    from survfuse.evaluation import Plan, Result, cross_validate, plan
+    from survfuse.evaluation.in_memory import evaluate
+    from survfuse.evaluation.validation import validate
     from survfuse.explanations import Explanation, explain, with_agreement
+    from survfuse.extraction import extract
 
 __all__ = [
     "Cohort",
     "Explanation",
+    "NothingLearnedWarning",
+    "OtherModel",
+    "Plan",
     "Prediction",
     "Result",
     "SurvivalFusion",
     "__version__",
     "cross_validate",
+    "datasets",
+    "evaluate",
     "explain",
+    "extract",
     "load",
     "load_cohort",
     "losses",
     "metrics",
     "paper",
+    "plan",
     "readers",
+    "simulate",
+    "validate",
     "with_agreement",
 ]
 
 _HOMES = {
     "Cohort": "survfuse.cohort",
     "Explanation": "survfuse.explanations",
+    "NothingLearnedWarning": "survfuse._errors",
+    "OtherModel": "survfuse.estimators.other_model",
+    "Plan": "survfuse.evaluation",
     "Prediction": "survfuse.estimator",
     "Result": "survfuse.evaluation",
     "SurvivalFusion": "survfuse.estimator",
     "cross_validate": "survfuse.evaluation",
+    "evaluate": "survfuse.evaluation.in_memory",
     "explain": "survfuse.explanations",
+    "extract": "survfuse.extraction",
     "load": "survfuse.estimator",
     "load_cohort": "survfuse.cohort",
+    "plan": "survfuse.evaluation",
+    "simulate": "survfuse.datasets",
+    "validate": "survfuse.evaluation.validation",
     "with_agreement": "survfuse.explanations",
 }
-_MODULES = ("losses", "metrics", "paper", "readers")
+_MODULES = ("datasets", "losses", "metrics", "paper", "readers")
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,8 @@
     ├── CrashError            a worker died while it held a task
     └── PartialError          done in part: exit 3
 
+    NothingLearnedWarning     a fitted model that tells nobody apart
+
 Every message answers four questions: what was expected, what came, where
 (patient, file, column), and what to do about it.
 """
@@ -86,6 +88,10 @@ class PartialError(SurvfuseError):
     """Part of the work is done and kept, part failed."""
 
     exit_code = 3
+
+
+class NothingLearnedWarning(UserWarning):
+    """A model was fitted, but its log-risk is the same for everyone."""
 
 
 @contextmanager

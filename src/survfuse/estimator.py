@@ -7,37 +7,55 @@ transformed in one way only.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from survfuse._errors import ConfigError
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from survfuse._errors import (
+    ConfigError,
+    InputError,
+    NotComputableError,
+    NothingLearnedWarning,
+)
+from survfuse._types import FloatArray
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.rows import CohortRows, is_structured, read_structured
 from survfuse.cohort.tile_clusters import fit_clusters
 from survfuse.cohort.transforms import check_followup
-from survfuse.config import FitConfig, parameters_of
+from survfuse.config import FitConfig, parameters_numpydoc, parameters_of
 from survfuse.estimators import Fitted, FoldContext, fit_model
-from survfuse.fit_summary import kaplan_meier_of
+from survfuse.fit_summary import kaplan_meier_of, nothing_learned, time_followed
 from survfuse.prediction import Prediction
 from survfuse.recalibration import calibration_patients, recalibrated
+from survfuse.survival.concordance import uno_c
+from survfuse.survival.patient_functions import (
+    PatientFunction,
+    cumulative_hazard,
+    hazard_functions,
+    survival_functions,
+)
 from survfuse.training import Hook
+from survfuse.training.progress import watch_fit
 
 __all__ = ["Prediction", "SurvivalFusion", "load"]
 
 
 def _signature() -> inspect.Signature:
-    """Signature with every parameter of a model."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("preset", keyword, default="default")]
-    for name in FitConfig().parameters():
-        if name != "preset":
-            parameters.append(inspect.Parameter(name, keyword, default=None))
+    """Signature with every parameter of a model and its default."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = []
+    for name, value in FitConfig().parameters().items():
+        parameters.append(inspect.Parameter(name, kind, default=value))
     return inspect.Signature(parameters)
 
 
-class SurvivalFusion:
+class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Multimodal survival model, fitted by the estimator that `fusion` names.
 
     The default, ``fusion="anchored"``, is no neural network: it is a stack of Cox regressions.
@@ -49,12 +67,19 @@ class SurvivalFusion:
     vectors, the fusion, and a head. ``ridge_cox``, ``sparse_cox``, ``late_cox`` and
     ``kaplan_meier`` are the baselines. Log-risks of all of them are calibrated in the same way.
 
+    It is an estimator of scikit-learn: ``clone``, ``cross_val_score`` and ``GridSearchCV`` take it,
+    with a cohort as X (docs/python.md).
+
     Parameters
     ----------
-    preset : {"default", "paper"}
-        Recipe that every parameter not given is taken from.
-    **parameters
-        Any of :data:`survfuse.config.PARAMETERS`: ``fusion``, ``rank``, ``modalities``…
+    {parameters}
+
+    Attributes
+    ----------
+    config : FitConfig
+        The parameters, checked.
+    fitted : Fitted or None
+        What was learned.
 
     Examples
     --------
@@ -62,8 +87,6 @@ class SurvivalFusion:
     >>> model.get_params()["rank"]
     64
     """
-
-    __signature__ = _signature()
 
     def __init__(self, **parameters: Any) -> None:
         self._given = parameters_of(parameters)
@@ -77,7 +100,8 @@ class SurvivalFusion:
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
-        return f"SurvivalFusion({given})"
+        nothing = "" if self.fitted is None else nothing_learned(self.fitted.summary)
+        return f"SurvivalFusion({given})" + (f"  # {nothing}" if nothing else "")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Every parameter with its value, given or from the preset."""
@@ -100,64 +124,206 @@ class SurvivalFusion:
 
     def fit(
         self,
-        cohort: Cohort,
-        patients: Sequence[str] | None = None,
+        X: Cohort | CohortRows,
+        y: Any = None,
         *,
+        patients: Sequence[str] | None = None,
         hooks: Sequence[Hook] = (),
         checkpoints: Path | str | None = None,
+        progress: bool | None = None,
     ) -> SurvivalFusion:
         """Learn from the patients of a cohort that have an outcome.
 
         Parameters
         ----------
-        cohort : Cohort
+        X : Cohort or CohortRows
+            A cohort, or some of its patients, as scikit-learn takes them out of it.
+        y : structured array, (patients,), optional
+            ``cohort.y``; it must be the outcome that the cohort has. A sequence of ids in its
+            place is `patients`.
         patients : sequence of str, optional
             Training patients; everyone by default.
         hooks : sequence of Hook
             Watchers of every training run.
         checkpoints : path, optional
             Folder for checkpoints; a fit that was killed goes on from there.
+        progress : bool, optional
+            Whether to show a bar; by default on terminals and in notebooks.
 
         Raises
         ------
         CohortError
             No outcome, unknown patients, or a modality that the cohort does not have.
+        InputError
+            When `y` is not the outcome of the patients.
         LeakageError
             A column known only during follow-up would be an input.
+
+        Warns
+        -----
+        NothingLearnedWarning
+            When the log-risk is the same for everyone.
         """
+        y, patients = _outcome_or_patients(y, patients)
+        rows = _rows(X, patients, y)
+        cohort = rows.cohort
         check_followup(cohort, self.config)
         folder = None if checkpoints is None else Path(checkpoints)
-        fold = FoldContext.of(
-            cohort,
-            patients,
-            hooks=hooks,
-            folder=folder,
-        )
-        fitted = fit_model(fold, self.config)
-        scalers = fitted.transforms.bag_scaler
-        clusters = fit_clusters(cohort, fold.ids, scalers)
-        curve = kaplan_meier_of(fold.time, fold.event)
-        summary = {**fitted.summary, "kaplan_meier": curve}
+        with watch_fit(progress, self.config.fusion) as watchers:
+            fold = FoldContext.of(
+                cohort,
+                rows.patients,
+                hooks=(*hooks, *watchers),
+                folder=folder,
+            )
+            fitted = fit_model(fold, self.config)
+            scalers = fitted.transforms.bag_scaler
+            clusters = fit_clusters(cohort, fold.ids, scalers)
+        summary = {
+            **fitted.summary,
+            "kaplan_meier": kaplan_meier_of(fold.time, fold.event),
+            "score_time": time_followed(fold.time),
+        }
         self.fitted = replace(fitted, clusters=clusters, summary=summary)
+        nothing = nothing_learned(summary)
+        if nothing:
+            warnings.warn(nothing, NothingLearnedWarning, stacklevel=2)
         return self
 
     def predict(
         self,
-        cohort: Cohort,
+        X: Cohort | CohortRows,
         patients: Sequence[str] | None = None,
     ) -> Prediction:
         """Predict patients of a cohort; no outcome is needed or read.
+
+        Parameters
+        ----------
+        X : Cohort or CohortRows
+        patients : sequence of str, optional
+            Everyone by default.
+
+        Returns
+        -------
+        Prediction
+            ``np.asarray`` of it is the log-risk of each patient.
 
         Raises
         ------
         TransformError
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
-        fitted = self.need_fitted()
-        return fitted.predict(
-            cohort,
-            tuple(cohort.patients if patients is None else patients),
-        )
+        fitted, rows = self.need_fitted(), _rows(X, patients)
+        return fitted.predict(rows.cohort, rows.patients)
+
+    def score(
+        self,
+        X: Cohort | CohortRows,
+        y: Any = None,
+        *,
+        tau: float | None = None,
+    ) -> float:
+        """Uno's C of some patients: 0.5 is chance, 1 a perfect order; larger is better.
+
+        Parameters
+        ----------
+        X : Cohort or CohortRows
+            Patients with an outcome.
+        y : structured array, (patients,), optional
+            ``cohort.y``.
+        tau : float, optional
+            Truncation time, in the unit of the cohort: events after it do not count. By default
+            the time that a tenth of the training patients was followed for, so that
+            all models of one training fold are scored up to the same time.
+
+        Returns
+        -------
+        float
+            With censoring weights of the scored patients themselves.
+
+        Raises
+        ------
+        NotComputableError
+            When these patients cannot give it, such as without two that can be compared.
+            ``cross_val_score`` then writes its `error_score`.
+        """
+        fitted, rows = self.need_fitted(), _rows(X, None, y)
+        outcome = rows.y
+        if tau is None:
+            tau = fitted.summary.get("score_time", fitted.summary.get("longest_time"))
+        risk = fitted.predict(rows.cohort, rows.patients).log_risk
+        estimate = uno_c(outcome["time"], outcome["event"], risk, tau)
+        if estimate.value is None:
+            raise NotComputableError(f"Uno's C: {estimate.note}")
+        return float(estimate.value)
+
+    def predict_survival_function(
+        self,
+        X: Cohort | CohortRows,
+        return_array: bool = False,
+    ) -> np.ndarray[Any, Any]:
+        """Survival curve of each patient, as scikit-survival gives it.
+
+        Parameters
+        ----------
+        X : Cohort or CohortRows
+        return_array : bool
+            Survival at :attr:`unique_times_` in place of functions.
+
+        Returns
+        -------
+        array of PatientFunction, (patients,), or array, (patients, times)
+            Each function has `x`, `y` and `domain` and is called with times.
+
+        Raises
+        ------
+        NotComputableError
+            Under a calibration that gives no curve (`km_rank`).
+        """
+        curves = self.predict(X).curves
+        return curves.survival if return_array else _objects(survival_functions(curves))
+
+    def predict_cumulative_hazard_function(
+        self,
+        X: Cohort | CohortRows,
+        return_array: bool = False,
+    ) -> np.ndarray[Any, Any]:
+        """Cumulative hazard −log S of each patient, as scikit-survival gives it.
+
+        Parameters, return value and errors are those of :meth:`predict_survival_function`.
+        """
+        curves = self.predict(X).curves
+        if return_array:
+            return cumulative_hazard(curves)
+        return _objects(hazard_functions(curves))
+
+    @property
+    def unique_times_(self) -> FloatArray:
+        """Times at which the curves step, in the unit of the training cohort; (times,).
+
+        Raises
+        ------
+        AttributeError
+            Before the fit, and under a calibration that gives no curve.
+        """
+        if self.fitted is None or not self.fitted.calibrator.has_curves:
+            raise AttributeError("unique_times_: this model has no survival curves")
+        return self.fitted.calibrator.curves([0.0]).times
+
+    @property
+    def event_times_(self) -> FloatArray:
+        """The same as :attr:`unique_times_`: curves step at the times of events."""
+        return self.unique_times_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.fitted is not None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.allow_nan = True
+        tags.no_validation = True  # X is a cohort, which was checked when it was made
+        return tags
 
     def recalibrate(
         self,
@@ -248,6 +414,60 @@ class SurvivalFusion:
                 "this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)",
             )
         return self.fitted
+
+
+_SIGNATURE = _signature()
+_SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+# The constructor has every parameter too: scikit-learn asks it for their names.
+SurvivalFusion.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [_SELF, *_SIGNATURE.parameters.values()],
+)
+SurvivalFusion.__signature__ = _SIGNATURE
+if SurvivalFusion.__doc__ is not None:  # python -OO has none
+    SurvivalFusion.__doc__ = inspect.cleandoc(SurvivalFusion.__doc__).format(
+        parameters=parameters_numpydoc(),
+    )
+
+
+def _outcome_or_patients(
+    y: Any,
+    patients: Sequence[str] | None,
+) -> tuple[Any, Sequence[str] | None]:
+    """Tell outcomes from ids, which stand in the same place."""
+    if y is None or is_structured(y):
+        return y, patients
+    listing = isinstance(y, Sequence) and not isinstance(y, str)
+    if not listing or not all(isinstance(one, str) for one in y):
+        read_structured(y)
+    if patients is not None:
+        raise InputError("patients are given twice; give them once")
+    return None, list(y)
+
+
+def _rows(
+    X: Any,
+    patients: Sequence[str] | None,
+    y: Any = None,
+) -> CohortRows:
+    """Patients that X stands for, with the outcome that is given."""
+    if isinstance(X, CohortRows):
+        rows = X
+    elif isinstance(X, Cohort):
+        rows = CohortRows(X, X.patients)
+    else:
+        raise InputError(
+            f"X: expected a Cohort, got {type(X).__name__}; make one from tables "
+            "with Cohort.from_frames, or load_cohort(path)"
+        )
+    if y is not None:
+        rows.check_outcome(y)
+    return rows if patients is None else CohortRows(rows.cohort, tuple(patients))
+
+
+def _objects(functions: Sequence[PatientFunction]) -> np.ndarray[Any, Any]:
+    array = np.empty(len(functions), dtype=object)
+    array[:] = functions
+    return array
 
 
 def load(folder: Path | str) -> SurvivalFusion:

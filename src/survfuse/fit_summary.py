@@ -21,6 +21,10 @@ from survfuse.survival.degrees_of_freedom import (
     events_per_effective,
 )
 
+FOLLOWED = 0.1
+"""Share of training patients that is followed up to the time of a score."""
+SMALLEST_DEVIATION = 0.01
+"""Of log-risks; a model whose risks differ less tells no patients apart."""
 MOST_STEPS = 200
 """Of the Kaplan–Meier curve that a fit keeps."""
 
@@ -94,6 +98,23 @@ def kaplan_meier_of(
         values = np.asarray(getattr(table, name), np.float64)[chosen].tolist()
         curve[name] = [value if math.isfinite(value) else None for value in values]
     return curve
+
+
+def time_followed(time: FloatArray) -> float:
+    """Time that a tenth of the training patients was followed for."""
+    return float(np.quantile(time, 1 - FOLLOWED, method="higher"))
+
+
+def nothing_learned(summary: Mapping[str, Any]) -> str:
+    """Say that a model tells nobody apart, where that is what was fitted; empty otherwise."""
+    spread = summary.get("risk_deviation")
+    if spread is None or spread >= SMALLEST_DEVIATION:
+        return ""
+    return (
+        "nothing was learned: the log-risks of the training patients differ by "
+        f"{spread:.2g} (standard deviation), so that everyone has nearly the same curve; "
+        "with few events this is the honest answer"
+    )
 
 
 def priors_of(cohort: Cohort, names: Iterable[str]) -> list[dict[str, Any]]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError, listed
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._notebook import html_table
+from survfuse._types import AnyArray, BoolArray, FloatArray, IntArray
 from survfuse.cohort.drift import DriftReport
 from survfuse.survival.calibration import Calibrator
 from survfuse.survival.conformal import ConformalBound
@@ -19,10 +21,13 @@ from survfuse.survival.curves import SurvivalCurves
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+GROUPS = {0: "low", 1: "middle", 2: "high"}
+SHOWN = 5
+"""Patients, and notes, that a notebook shows."""
 AVERAGE = "patient of average log-risk"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What the model says of some patients.
 
@@ -59,6 +64,55 @@ class Prediction:
     drift: DriftReport | None = field(default=None, repr=False)
     bound: ConformalBound | None = field(default=None, repr=False)
     in_training: BoolArray | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.patient_id)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Number of patients: for numpy and scikit-learn a prediction is its log-risks."""
+        return (len(self),)
+
+    def __array__(
+        self,
+        dtype: npt.DTypeLike | None = None,
+        copy: bool | None = None,
+    ) -> AnyArray:
+        """Log-risk of each patient, (patients,)."""
+        return (
+            np.array(self.log_risk, dtype) if copy else np.asarray(self.log_risk, dtype)
+        )
+
+    def __repr__(self) -> str:
+        notes = f", {len(self.notes)} note(s)" if self.notes else ""
+        return f"Prediction({self._title}{notes})"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for row, patient in enumerate(self.patient_id[:SHOWN]):
+            time, group = self.predicted_time[row], GROUPS[int(self.risk_group[row])]
+            reached = "not reached" if np.isnan(time) else f"{time:.4g}"
+            rows.append((patient, f"{self.log_risk[row]:.3f}", reached, group))
+        columns = ["patient", "log-risk", f"predicted time ({self.unit})", "risk group"]
+        left = len(self) - SHOWN
+        lines = [f"and {left} more patients: .frame() has them all"] if left > 0 else []
+        for patient, message in self.notes[:SHOWN]:
+            lines.append(f"{patient}: {message}" if patient else message)
+        return html_table(f"Prediction of {self._title}", columns, rows, lines)
+
+    @property
+    def _title(self) -> str:
+        """Patients, their spread and their risk groups, in a line."""
+        if not len(self):
+            return "no patients"
+        counts = [
+            f"{np.sum(self.risk_group == g)} {name}" for g, name in GROUPS.items()
+        ]
+        low, high = self.log_risk.min(), self.log_risk.max()
+        return (
+            f"{len(self)} patients, log-risk {low:.3f} to {high:.3f}, risk groups "
+            f"{', '.join(counts)}, times in {self.unit or 'an unknown unit'}"
+        )
 
     @property
     def curves(self) -> SurvivalCurves:

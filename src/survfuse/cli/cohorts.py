@@ -1,4 +1,4 @@
-"""Verbs about data: init, validate, pack, simulate, datasets."""
+"""Verbs about data: validate, pack, simulate, datasets."""
 
 from __future__ import annotations
 
@@ -28,17 +28,6 @@ datasets = typer.Typer(
 
 SEVERITIES = {"failed": "error", "warning": "warning"}
 """Status of a check and what it is for `validate`."""
-
-
-def init(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")] = Path("my-study"),
-) -> None:
-    """Write a commented cohort file, a run configuration, JSON Schemas of both, a toy cohort."""
-    from survfuse.cli.template import write_template
-
-    for file in write_template(folder):
-        typer.echo(f"wrote {file}")
-    typer.echo(f"next: survfuse validate {folder / 'cohort.yaml'}")
 
 
 def validate(
@@ -214,6 +203,13 @@ def simulate(
         bool,
         option("One painted slide without µm/px, and one damaged.", "--defects"),
     ] = False,
+    layout: Annotated[
+        str,
+        option(
+            "Files to write: cohort (tables and cohort.yaml), or chimera (the challenge's "
+            "training folder, for init --format chimera).",
+        ),
+    ] = "cohort",
     seed: Annotated[int, option("Seed.")] = 0,
 ) -> None:
     """Write a CHIMERA-shaped cohort whose true log-risk is known (kept apart, in truth.csv)."""
@@ -236,8 +232,13 @@ def simulate(
         slide_px=slide_px,
         slides=per_patient,
         defects=defects,
+        layout=cast("Any", layout),
         seed=seed,
     )
+    if layout == "chimera":
+        typer.echo(f"challenge folder: {path}")
+        typer.echo(f"next: survfuse init STUDY --format chimera --outcome {path}")
+        return
     typer.echo(f"cohort: {path}")
     if slides:
         typer.echo(f"next: survfuse extract {path}")

@@ -16,11 +16,9 @@ def table_progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     if quiet:
         yield lambda what, done, of: None
     elif sys.stderr.isatty():
-        from rich.progress import TimeElapsedColumn
+        from survfuse._progress import progress_bars
 
-        from survfuse.cli.output import progress_bars
-
-        with progress_bars(TimeElapsedColumn()) as bars:
+        with progress_bars() as bars:
             task = bars.add_task("", total=None)
             yield lambda what, done, of: bars.update(
                 task,

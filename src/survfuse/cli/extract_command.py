@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +21,7 @@ from survfuse.cli.options import (
 if TYPE_CHECKING:
     from survfuse.cohort.slide_images import SlideImages
     from survfuse.executors import Shard
-    from survfuse.slides import ExtractConfig, SlideItem, Summary
+    from survfuse.slides import Summary
 
 MOST_NAMED = 20  # failed slides printed; all are in --json and on the contact sheet
 
@@ -137,51 +135,52 @@ def extract(
     Finished slides are kept whatever happens; the same command goes on from there. Exits 3 when
     slides failed, naming them. After a whole run the bags are packed and contact.html is written.
     """
-    from survfuse._errors import ConfigError
     from survfuse._storage import write_json
     from survfuse.cli.extract_progress import watch
     from survfuse.cohort.slide_images import find_images
     from survfuse.executors import Shard, make_executor
+    from survfuse.extraction import (
+        extract_config,
+        folder_of_bags,
+        full_disk_explained,
+        refuse_other_encoder,
+        slide_items,
+    )
     from survfuse.slides.supervisor import extract as extract_slides
     from survfuse.slides.supervisor import survey
 
     images = find_images(cohort, modality=modality)
     items = slide_items(images, masks)
-    folder = out or images.features
-    if folder is None:
-        raise ConfigError(
-            "the cohort file names no folder of features, so say -o FOLDER",
-        )
+    folder = folder_of_bags(images, out, "say -o FOLDER")
     part = None if shard is None else Shard.parse(shard)
     if status:
         summary = survey(items, folder, shard=part)
     else:
-        config = _extract_config(
-            images,
-            overrides or [],
-            encoder=encoder,
-            weights=weights,
-            sha256=sha256,
-            random_weights=random_weights,
-            device=device,
-            precision=precision,
-            tile_px=tile_px,
-            mpp=mpp,
-            slide_mpp=slide_mpp,
-            objective_power=objective_power,
-            tissue=tissue,
-            max_unreadable=limit_unreadable,
-            threads=readers,
-        )
+        settings = {
+            "encoder": encoder,
+            "weights": weights,
+            "sha256": sha256,
+            "random_weights": random_weights,
+            "device": device,
+            "precision": precision,
+            "tile_px": tile_px,
+            "mpp": mpp,
+            "slide_mpp": slide_mpp,
+            "objective_power": objective_power,
+            "tissue": tissue,
+            "max_unreadable": limit_unreadable,
+            "threads": readers,
+        }
+        config = extract_config(images, settings, overrides or [])
         if not no_pack:
-            _refuse_other_encoder(config, images, folder)
+            refuse_other_encoder(config, images, folder)
         carrier = make_executor(
             executor,
             workers=workers,
             threads=threads,
             address=address,
         )
-        with _full_disk_explained(folder), watch(quiet) as watcher:
+        with full_disk_explained(folder), watch(quiet) as watcher:
             summary = extract_slides(
                 items,
                 config,
@@ -199,7 +198,7 @@ def extract(
         if summary.failed:
             raise typer.Exit(3)
         return
-    with _full_disk_explained(folder):
+    with full_disk_explained(folder):
         _finish(summary, cohort, images, folder, part, pack=not no_pack)
     _refuse_failures(summary)
 
@@ -213,120 +212,6 @@ def _refuse_failures(summary: Summary) -> None:
         raise PartialError(
             f"{len(summary.failed)} of {len(summary.records)} slides have no features: {names}",
         )
-
-
-def _extract_config(
-    images: SlideImages,
-    overrides: list[str],
-    **flags: object,
-) -> ExtractConfig:
-    """Settings of an extraction: the cohort file's, then flags, then overrides."""
-    from survfuse.config import apply_overrides, build
-    from survfuse.slides import ExtractConfig
-
-    values: dict[str, object] = {
-        "encoder": images.spec.encoder,
-        "mpp": images.spec.mpp,
-    }
-    values |= {name: value for name, value in flags.items() if value is not None}
-    given = {name: value for name, value in values.items() if value is not None}
-    return build(ExtractConfig, apply_overrides(given, overrides), where="extract")
-
-
-def slide_items(
-    images: SlideImages,
-    masks: Path | None,
-) -> list[SlideItem]:
-    """Pair the images of a cohort with their masks: by the slide table, else by slide id.
-
-    Parameters
-    ----------
-    images : SlideImages
-    masks : Path or None
-        Folder given by hand; the cohort file's by default.
-
-    Raises
-    ------
-    SlideError
-        When masks and slides do not pair.
-    """
-    from survfuse._errors import SlideError
-    from survfuse.slides import SlideItem
-    from survfuse.slides.masks import pair_masks
-
-    paired: dict[str, Path] = {}
-    for image in images.images:
-        if image.mask is not None:
-            paired[image.slide_id] = image.mask
-    # Masks of the slide table win over the folder of the cohort file, not over one given by hand.
-    folder = masks or (None if paired else images.masks)
-    if folder is not None:
-        paired = pair_masks(folder, [image.slide_id for image in images.images])
-    items = []
-    for image in images.images:
-        mask = paired.get(image.slide_id)
-        if mask is not None and mask.resolve() == image.path.resolve():
-            raise SlideError(
-                f"{image.path}: is the slide itself, not its mask; keep masks in a folder of their "
-                "own, or name them in a column `mask` of the slide table",
-            )
-        items.append(
-            SlideItem(
-                image.slide_id,
-                image.patient_id,
-                image.path,
-                image.mpp,
-                image.objective,
-                mask,
-            ),
-        )
-    return items
-
-
-def _is_declared(folder: Path, images: SlideImages) -> bool:
-    """Whether the cohort file points at the folder that was written."""
-    return images.features is not None and folder.resolve() == images.features.resolve()
-
-
-def _refuse_other_encoder(
-    config: ExtractConfig,
-    images: SlideImages,
-    folder: Path,
-) -> None:
-    """Stop before the work what packing would refuse after it."""
-    from survfuse._errors import ConfigError
-    from survfuse.readers import normalise_encoder
-
-    declared = images.spec.encoder
-    if declared is None or not _is_declared(folder, images):
-        return
-    encoder = normalise_encoder(config.encoder)
-    if config.random_weights is not None:
-        encoder += "_random"
-    if encoder != normalise_encoder(declared):
-        raise ConfigError(
-            f"these features would be of {encoder!r}, but the cohort file declares "
-            f"`encoder: {declared}`; correct it there, write to another place (-o), "
-            "or say --no-pack",
-        )
-
-
-@contextmanager
-def _full_disk_explained(folder: Path) -> Iterator[None]:
-    """A full or write-protected disk is nobody's fault, and nothing is lost."""
-    import errno
-
-    from survfuse._errors import ConfigError
-
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        raise ConfigError(
-            f"{folder}: cannot be written ({error.strerror}); make room there or choose another "
-            "-o. Finished slides are kept, and the same command goes on from there",
-        ) from None
 
 
 def _print_summary(summary: Summary) -> None:
@@ -381,7 +266,7 @@ def _finish(
     pack: bool,
 ) -> None:
     """After a whole run: the contact sheet, and the store that loading will look for."""
-    from survfuse.cohort import pack_cohort
+    from survfuse.extraction import is_declared, pack_bags
     from survfuse.slides.supervisor import contact_sheet
 
     if shard is not None:
@@ -392,9 +277,9 @@ def _finish(
     typer.echo(f"contact sheet: {contact_sheet(summary, folder)}")
     if not pack or not any(record.good for record in summary.records):
         return
-    if not _is_declared(folder, images):
+    if not is_declared(folder, images):
         typer.echo(f"not packed: the cohort file does not say `features: {folder}`")
         return
-    store = pack_cohort(cohort)[images.name]
+    store = pack_bags(summary, cohort)[images.name]
     tiles = f"{store.tiles} tiles x {store.dim}"
     typer.echo(f"packed: {len(store.slides)} slides, {tiles}: {store.path}")

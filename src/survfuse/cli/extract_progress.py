@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import Progress, TaskID, TimeRemainingColumn
-
-from survfuse.cli.output import progress_bars, write_event
+from survfuse._progress import progress_bars
+from survfuse.cli.output import write_event
+from survfuse.slides.progress import SlideBar
 from survfuse.slides.slide_records import Record
 from survfuse.slides.supervisor import ExtractWatcher
 
@@ -44,16 +44,8 @@ class JsonLines(ExtractWatcher):
         )
 
 
-class Bar(ExtractWatcher):
-    """One bar over the slides that are to be done; failed ones are named above it."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.slides: TaskID | None = None
-
-    def on_slides(self, total: int, waiting: int) -> None:
-        """Open the bar."""
-        self.slides = self.progress.add_task("slides", total=waiting)
+class NamedFailures(SlideBar):
+    """The bar, above which failed slides are named."""
 
     def on_slide(
         self,
@@ -62,15 +54,10 @@ class Bar(ExtractWatcher):
         waiting: int,
     ) -> None:
         """Move the bar."""
-        if self.slides is not None:
-            self.progress.update(
-                self.slides,
-                completed=done,
-                description=record.slide_id,
-            )
+        super().on_slide(record, done, waiting)
         if record.reason:
             line = f"{record.slide_id}: {record.reason}"
-            self.progress.console.print(
+            self.bars.console.print(  # type: ignore[attr-defined]
                 line,
                 markup=False,
                 highlight=False,
@@ -83,7 +70,7 @@ def watch(quiet: bool) -> Iterator[ExtractWatcher]:
     if quiet:
         yield ExtractWatcher()
     elif sys.stderr.isatty():
-        with progress_bars(TimeRemainingColumn()) as progress:
-            yield Bar(progress)
+        with progress_bars() as bars:
+            yield NamedFailures(bars)
     else:
         yield JsonLines()

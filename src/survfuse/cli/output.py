@@ -9,13 +9,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -57,15 +50,3 @@ def print_problems(cohort: Any) -> None:
 def write_event(event: str, **fields: Any) -> None:
     """Write a line of progress for programs: one JSON object on stderr."""
     typer.echo(json.dumps({"event": event, **fields}), err=True)
-
-
-def progress_bars(clock: ProgressColumn) -> Progress:
-    """Bars on the terminal's stderr, which disappear at the end; start it as a context."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        clock,
-        console=Console(stderr=True),
-        transient=True,
-    )

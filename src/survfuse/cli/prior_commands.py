@@ -120,9 +120,8 @@ def show(
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Receiver of steps done and in all: a bar on a terminal, JSON lines on stderr otherwise."""
-    from rich.progress import TimeRemainingColumn
-
-    from survfuse.cli.output import progress_bars, write_event
+    from survfuse._progress import progress_bars
+    from survfuse.cli.output import write_event
 
     def write_step(done: int, of: int) -> None:
         if done == of or done % max(of // 10, 1) == 0:
@@ -131,7 +130,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     if quiet:
         yield lambda done, of: None
     elif sys.stderr.isatty():
-        with progress_bars(TimeRemainingColumn()) as bars:
+        with progress_bars() as bars:
             bar = bars.add_task("fits", total=None)
             yield lambda done, of: bars.update(bar, completed=done, total=of)
     else:

@@ -7,10 +7,10 @@ import time as clock
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import Progress, TaskID, TimeElapsedColumn
-
-from survfuse.cli.output import progress_bars, write_event
+from survfuse._progress import progress_bars
+from survfuse.cli.output import write_event
 from survfuse.evaluation import Watcher
+from survfuse.evaluation.progress import CellBars
 from survfuse.training import Epoch, Run
 
 LINE_SECONDS = 10.0  # between two JSON lines about epochs, which would fill the log
@@ -64,66 +64,14 @@ class JsonLines(Watcher):
         self.written = clock.monotonic()
 
 
-class Bars(Watcher):
-    """Two bars: cells of the grid, epochs of the current training."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.cells: TaskID | None = None
-        self.epochs: TaskID | None = None
-
-    def on_cells(self, total: int) -> None:
-        """Open the upper bar."""
-        self.cells = self.progress.add_task("models × folds", total=total)
-
-    def on_cell(
-        self,
-        name: str,
-        done: int,
-        resumed: bool,
-    ) -> None:
-        """Move the upper bar."""
-        if self.cells is not None:
-            self.progress.update(
-                self.cells,
-                completed=done,
-                description=name,
-            )
-
-    def on_half(self, text: str) -> None:
-        """Say in the upper bar which half model is fitted."""
-        if self.cells is not None:
-            self.progress.update(self.cells, description=f"agreement, {text}")
-
-    def on_start(self, run: Run) -> None:
-        """Open the lower bar anew."""
-        self.on_end(run)
-        self.epochs = self.progress.add_task(
-            run.label,
-            total=run.epochs,
-            completed=len(run.history),
-        )
-
-    def on_epoch_end(self, run: Run, epoch: Epoch) -> None:
-        """Move the lower bar."""
-        if self.epochs is not None:
-            self.progress.update(self.epochs, completed=epoch.number)
-
-    def on_end(self, run: Run) -> None:
-        """Close the lower bar."""
-        if self.epochs is not None:
-            self.progress.remove_task(self.epochs)
-            self.epochs = None
-
-
 @contextmanager
 def watch(quiet: bool) -> Iterator[Watcher]:
     """Show progress in the way that fits where stderr goes."""
     if quiet:
         yield Watcher()
     elif sys.stderr.isatty():
-        with progress_bars(TimeElapsedColumn()) as progress:
-            yield Bars(progress)
+        with progress_bars() as bars:
+            yield CellBars(bars)
     else:
         watcher = JsonLines()
         watcher.written = clock.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ExpressionData, ModalityData, PriorData
 from survfuse.cohort.prior_section import check_prior, learned_here, prior_of_genes
 from survfuse.cohort.problems import Problem, Problems
+from survfuse.cohort.rows import CohortRows
 from survfuse.cohort.spec import CohortSpec
 from survfuse.readers.priors import Prior, read_prior
 from survfuse.survival.curves import follow_up_median
@@ -85,6 +87,20 @@ class Cohort(CohortInterface):
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of patients and of modalities."""
+        return len(self), len(self.modalities)
+
+    def __getitem__(self, rows: Any) -> CohortRows:
+        """Patients at some rows, in this order, as scikit-learn's splitters ask for them."""
+        return CohortRows(self, self.patients)[rows]
+
+    @property
+    def y(self) -> np.ndarray[Any, Any]:
+        """Outcomes as scikit-survival writes them (:attr:`CohortRows.y`), (patients,)."""
+        return CohortRows(self, self.patients).y
 
     @cached_property
     def present(self) -> pd.DataFrame:

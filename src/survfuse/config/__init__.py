@@ -12,7 +12,11 @@ from survfuse.config.fit_config import (
     preset_values,
 )
 from survfuse.config.frozen import Frozen, build
-from survfuse.config.reference import renamed_markdown, to_markdown
+from survfuse.config.reference import (
+    parameters_numpydoc,
+    renamed_markdown,
+    to_markdown,
+)
 from survfuse.config.run_config import (
     CrossvalConfig,
     RunConfig,
@@ -43,6 +47,7 @@ __all__ = [
     "build",
     "in_sections",
     "load_config",
+    "parameters_numpydoc",
     "parameters_of",
     "preset_values",
     "renamed_markdown",

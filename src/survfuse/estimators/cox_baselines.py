@@ -26,10 +26,9 @@ from survfuse.estimators.fold_context import FoldContext
 from survfuse.estimators.linear_cox import LinearCox, inner_fold_count
 from survfuse.estimators.model_parts import ModelParts
 from survfuse.estimators.stack_parts import cox_parts
+from survfuse.fit_summary import SMALLEST_DEVIATION
 from survfuse.survival.degrees_of_freedom import Effective
 
-SMALLEST_DEVIATION = 0.01
-"""Of log-risks; a Cox regression whose risks differ less tells no patients apart."""
 NO_FOLD = -1
 """Inner fold of nobody."""
 

@@ -9,8 +9,15 @@ from typing import Any, Literal
 from survfuse._errors import ConfigError
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
-from survfuse.estimators import FoldContext, calibrated, foreign_code, make_estimator
+from survfuse.estimators import (
+    Estimator,
+    FoldContext,
+    calibrated,
+    foreign_code,
+    make_estimator,
+)
 from survfuse.estimators.fitted import described, searched
+from survfuse.estimators.other_model import OtherEstimator, OtherModel
 from survfuse.evaluation.controls import (
     permuted_predictions,
     selected_on_test,
@@ -20,10 +27,10 @@ from survfuse.evaluation.explanations import terms_of_fold
 from survfuse.evaluation.missing_inputs import predictions_with_loss
 from survfuse.prediction import Prediction
 
-Role = Literal["model", "baseline", "increment", "control", "seed"]
+Role = Literal["model", "baseline", "increment", "control", "seed", "other"]
 """Why a candidate runs: it is evaluated (`model`), it must be beaten (`baseline`), it lacks one
-modality (`increment`), it must fail or must not be believed (`control`), or it is the
-model with another seed (`seed`)."""
+modality (`increment`), it must fail or must not be believed (`control`), it is the
+model with another seed (`seed`), or a user wants it compared (`other`)."""
 
 Control = Literal["permuted_outcome", "selected_on_test"]
 """What is wrong with a control on purpose."""
@@ -77,6 +84,8 @@ class Candidate:
         A baseline: without drift and without notes on its inputs, which are the model's too.
     control : Control or None
         Of the role "control".
+    other : OtherModel or None
+        A model of another package, which is fitted in place of that of `config`.
 
     Raises
     ------
@@ -92,6 +101,7 @@ class Candidate:
     explain: bool = False
     simple: bool = False
     control: Control | None = None
+    other: OtherModel | None = None
 
     def __post_init__(self) -> None:
         if (self.role == "control") != (self.control is not None):
@@ -114,6 +124,7 @@ class Candidate:
             "explain": self.explain,
             "simple": self.simple,
             "config": self.config.identity(),
+            **({} if self.other is None else {"other": self.other.identity()}),
         }
 
     def fit_predict(
@@ -148,7 +159,7 @@ class Candidate:
         if self.control == "permuted_outcome":
             fold = with_permuted_outcomes(fold, self.config.training.seed)
         config, log = searched(fold, self.config)
-        fit = make_estimator(config).fit(fold)
+        fit = self._estimator(config).fit(fold)
         if self.simple:
             fitted = calibrated(fold, fit, config)
             source = fitted.source(where, test)
@@ -164,6 +175,11 @@ class Candidate:
             also |= predictions_with_loss(fitted, prediction, where, source)
         terms = terms_of_fold(fold, fit, config, source) if self.explain else None
         return FoldResult(prediction, fitted.summary, also, terms)
+
+    def _estimator(self, config: FitConfig) -> Estimator:
+        if self.other is not None:
+            return OtherEstimator(config, self.other)
+        return make_estimator(config)
 
 
 def baseline(
@@ -192,6 +208,7 @@ def comparators(
     networks: bool,
     controls: bool = False,
     seeds: int = 0,
+    quick: bool = False,
 ) -> list[Candidate]:
     """Everything that runs on the same folds as a model, clinical first.
 
@@ -210,14 +227,16 @@ def comparators(
         the test fold; each costs about as much as the model.
     seeds : int
         How many times the model is fitted again with another seed.
+    quick : bool
+        Of the simple baselines only the clinical one and the late fusion of everything.
     """
     used = modalities_used(cohort, config)
     clinical = [m for m, data in cohort.modalities.items() if data.kind == "clinical"]
     names = tuple(dict.fromkeys([*clinical, *used]))
-    candidates = [baseline("km", "kaplan_meier", (), config)]
-    for name in names:
-        candidates.append(baseline(f"ridge:{name}", "ridge_cox", (name,), config))
-    candidates += _fusion_baselines(cohort, names, config)
+    if quick:
+        candidates = _quick_baselines(clinical, names, config)
+    else:
+        candidates = _simple_baselines(cohort, names, config)
     if networks and len(used) > 1:
         for name in used:
             own = config.model_copy(update={"modalities": (name,)})
@@ -263,6 +282,32 @@ def modalities_used(
     return tuple(
         sorted(names, key=lambda name: cohort.modalities[name].kind != "clinical"),
     )
+
+
+def _quick_baselines(
+    clinical: Sequence[str],
+    names: tuple[str, ...],
+    config: FitConfig,
+) -> list[Candidate]:
+    """Ridge Cox of the clinical tables, and the late fusion of everything."""
+    candidates = []
+    for name in clinical:
+        candidates.append(baseline(f"ridge:{name}", "ridge_cox", (name,), config))
+    if len(names) > 1:
+        candidates.append(baseline("late:all", "late_cox", names, config))
+    return candidates
+
+
+def _simple_baselines(
+    cohort: Cohort,
+    names: tuple[str, ...],
+    config: FitConfig,
+) -> list[Candidate]:
+    """Kaplan-Meier, ridge Cox of each modality, and simple fusions."""
+    candidates = [baseline("km", "kaplan_meier", (), config)]
+    for name in names:
+        candidates.append(baseline(f"ridge:{name}", "ridge_cox", (name,), config))
+    return candidates + _fusion_baselines(cohort, names, config)
 
 
 def _fusion_baselines(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from survfuse._errors import CohortError, ConfigError, LeakageError, listed
+from survfuse._errors import CohortError, ConfigError, LeakageError, context, listed
 from survfuse._places import held
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.leakage import refuse_leaks
@@ -28,7 +28,6 @@ from survfuse.cohort.splits import (
 )
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import CrossvalConfig, RunConfig, build
-from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.candidates import Candidate, comparators, modalities_used
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
@@ -36,6 +35,7 @@ from survfuse.evaluation.characteristics import characteristics
 from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_checks
 from survfuse.evaluation.clinical_hazards import clinical_hazards
 from survfuse.evaluation.combine import Interval
+from survfuse.evaluation.compared_models import ComparedModels
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
 from survfuse.evaluation.explanations import HalvesPlan, explanations, terms_table
@@ -45,6 +45,7 @@ from survfuse.evaluation.learning_curve_plan import CurvePlan
 from survfuse.evaluation.missing_inputs import Losses
 from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
+from survfuse.evaluation.progress import watch_cells
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scoring import Estimates, Judged, judge_models
@@ -57,19 +58,27 @@ from survfuse.survival.estimate import Estimate
 from survfuse.tuning.search import describe_searches
 
 T = TypeVar("T")
-ON_ALL_REPEATS = {"model", "baseline", "increment"}
+ON_ALL_REPEATS = {"model", "baseline", "increment", "other"}
+QUICK_NOTE = (
+    "a quick look (crossval.quick): the model, the clinical baseline and the late fusion alone, on "
+    "the same folds. Left out, unless asked for by name: the other baselines, fusions and networks "
+    "with and without each modality, the controls against chance, predictions with less, the "
+    "learning curve, and whether explanations reproduce; run without --quick before you report"
+)
+"""What a reader of a quick run must know."""
 
 
 def cross_validate(
-    model: SurvivalFusion,
+    model: Any,
     cohort: Cohort,
     *,
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
     given_folds: bool = True,
-    networks: bool = True,
-    controls: bool = True,
+    quick: bool = False,
+    networks: bool | None = None,
+    controls: bool | None = None,
     horizons: Sequence[float] | None = None,
     tau: float | None = None,
     test: Cohort | None = None,
@@ -77,25 +86,31 @@ def cross_validate(
     watcher: Watcher | None = None,
     name: str | None = None,
     executor: Executor | None = None,
+    progress: bool | None = None,
     **crossval: Any,
 ) -> Result:
     """Cross-validate a model and its baselines on the same folds.
 
     Parameters
     ----------
-    model : SurvivalFusion
-        Unfitted or fitted; only its configuration is used.
+    model : SurvivalFusion, or a sequence or a mapping of names to models
+        Unfitted or fitted; only its configuration is used. Of several, the first
+        `SurvivalFusion` is the model in question, and the others run on the same folds: further
+        ones, and any estimator with ``fit(X, y)`` and ``predict(X)``, such as those of
+        scikit-survival (:class:`survfuse.OtherModel` says what it reads).
     cohort : Cohort
     folds, repeats, seed : int
         Splits by patient, stratified on the event.
     given_folds : bool
         Use the folds of the cohort file, where it names some, as the first repeat.
-    networks : bool
+    quick : bool
+        A first look: the model, the clinical baseline and the late fusion alone.
+    networks : bool, optional
         Also run the model's network on each modality alone and without each (ridge Cox
-        baselines run always).
-    controls : bool
+        baselines run always); by default yes, unless `quick`.
+    controls : bool, optional
         Also run the model on permuted outcomes, with the epoch chosen on the scored fold,
-        and from other seeds.
+        and from other seeds; by default yes, unless `quick`.
     horizons : sequence of float, optional
         Times at which survival is told; the cohort file's, or 1, 3 and 5 years.
     tau : float, optional
@@ -107,10 +122,13 @@ def cross_validate(
     watcher : Watcher, optional
         Hears of cells and epochs.
     name : str, optional
-        What the model is called in tables; preset and fusion by default.
+        What the model is called in tables; its name in a mapping, or preset and fusion.
     executor : Executor, optional
         Who computes (:func:`survfuse.executors.make_executor`); this process by default. The
         numbers are the same whoever does, with as many threads.
+    progress : bool, optional
+        Whether to show a bar with the time left; by default on terminals and in notebooks, where
+        no watcher is given.
     **crossval
         Further fields of :class:`survfuse.config.CrossvalConfig`, such as
         ``split="leave_one_site_out"`` or ``learning_curve=True``.
@@ -128,29 +146,35 @@ def cross_validate(
     CrashError
         When a worker died twice on the same fit; finished fits are kept.
     """
-    fields = {
-        "model": model.config,
+    compared = ComparedModels.of(model, name)
+    fields: dict[str, Any] = {
+        "model": compared.config,
         "crossval": {
             "folds": folds,
             "repeats": repeats,
             "seed": seed,
             "given_folds": given_folds,
+            "quick": quick,
             **crossval,
-            "networks": networks,
-            "controls": controls,
         },
         "horizons": None if horizons is None else tuple(horizons),
         "tau": tau,
     }
-    return run(
-        build(RunConfig, fields, where="cross_validate"),
-        cohort,
-        test=test,
-        out=out,
-        watcher=watcher,
-        name=name,
-        executor=executor,
-    )
+    for field, wanted in (("networks", networks), ("controls", controls)):
+        if wanted is not None:
+            fields["crossval"][field] = wanted
+    config = build(RunConfig, fields, where="cross_validate")
+    with watch_cells(False if watcher is not None else progress) as shown:
+        return run(
+            config,
+            cohort,
+            test=test,
+            out=out,
+            watcher=watcher or shown,
+            name=compared.name,
+            executor=executor,
+            compared=compared,
+        )
 
 
 def run(
@@ -163,16 +187,20 @@ def run(
     name: str | None = None,
     executor: Executor | None = None,
     command: str = "",
+    compared: ComparedModels | None = None,
 ) -> Result:
     """Cross-validate as `config` says (see :func:`cross_validate`)."""
     started = datetime.now(UTC)
     test = None if test is None else test.with_priors_of(cohort)
     place = None if out is None else try_run_folder(out)
     name = name or f"{config.model.preset}:{config.model.fusion}"
-    plan = _plan(config, cohort, test, name)
+    compared = compared or ComparedModels(name, config.model)
+    plan = _plan(config, cohort, test, compared)
     for data in (cohort,) if test is None else (cohort, test):
         refuse_leaks(data, config.model.inputs.allow_followup)
-    refuse_later_knowledge(cohort, config.model)
+    for candidate in plan.candidates:
+        if candidate.role in {"model", "other"}:
+            refuse_later_knowledge(cohort, candidate.config)
     executor = executor or InlineExecutor()
     record: RunRecord = {
         "model": name,
@@ -350,7 +378,7 @@ def _plan(
     config: RunConfig,
     cohort: Cohort,
     test: Cohort | None,
-    name: str,
+    compared: ComparedModels,
 ) -> _Plan:
     if cohort.outcome is None:
         raise CohortError(
@@ -364,14 +392,20 @@ def _plan(
         config.model,
         {*modalities_used(cohort, config.model), *clinical},
     )
+    for other in compared.candidates():
+        with context(other.name):
+            check_followup(cohort, other.config)
     horizons, notes = resolve_horizons(config.horizons, cohort)
+    if config.crossval.quick:
+        notes.insert(0, QUICK_NOTE)
     notes += _test_notes(cohort, test)
     config = config.model_copy(
         update={"horizons": horizons, "tau": config.tau or horizons[-1]},
     )
     settings, model = config.crossval, config.model
     splits, split_notes = splits_of(cohort, settings)
-    candidates = _candidates(config, cohort, name)
+    candidates = _candidates(config, cohort, compared)
+    notes += compared.notes()
     if model.calibration.conformal is not None:
         notes.append(
             "model.calibration.conformal: cross-validation does not judge lower bounds; "
@@ -411,9 +445,9 @@ def _plan(
 def _candidates(
     config: RunConfig,
     cohort: Cohort,
-    name: str,
+    compared: ComparedModels,
 ) -> list[Candidate]:
-    """The model and its baselines."""
+    """The model, its baselines, and what else it is compared with."""
     settings, model = config.crossval, config.model
     baselines = comparators(
         cohort,
@@ -421,19 +455,23 @@ def _candidates(
         networks=settings.networks,
         controls=settings.controls,
         seeds=settings.seeds - 1 if settings.controls else 0,
+        quick=settings.quick,
     )
-    if stem(name) in {stem(other.name) for other in baselines}:
-        raise ConfigError(
-            f"the model cannot be called {name!r}: a baseline is; choose another name",
-        )
+    taken = {stem(other.name) for other in baselines}
+    for name in (compared.name, *compared.others):
+        if stem(name) in taken:
+            raise ConfigError(
+                f"the model cannot be called {name!r}: a baseline is; choose another name",
+            )
+        taken.add(stem(name))
     own = Candidate(
-        name,
+        compared.name,
         model,
         permute=True,
         lose=settings.robustness,
         explain=True,
     )
-    return [own, *baselines]
+    return [own, *baselines, *compared.candidates()]
 
 
 def _robustness(

@@ -83,7 +83,8 @@ def _by_modalities(
         candidates,
         key=lambda one: one.config.fusion != "late_cox",
     ):
-        if candidate.role not in {"control", "seed"} and candidate.modalities != ():
+        compared = candidate.role not in {"control", "seed", "other"}
+        if compared and candidate.modalities != ():
             names.setdefault(frozenset(_modalities(candidate, cohort)), candidate.name)
     return names
 

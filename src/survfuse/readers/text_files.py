@@ -41,10 +41,14 @@ _USUAL = ("cp1252", "latin-1", "cp1250", "mac-roman")
 _SHOWN = 40  # characters
 
 
+_XENA = ("clinicalmatrix", "hiseqv2", "hiseqv2_pancan", "hiseqv2_percentile")
+"""Ends of names under which UCSC Xena hands out tab-separated text without a suffix."""
+
+
 def format_of_text(path: Path) -> str:
     """Return the suffix without ``.gz`` or ``.zip``, in lower case."""
-    name = path.name.lower()
-    return Path(name.removesuffix(".gz").removesuffix(".zip")).suffix
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zip")
+    return ".tsv" if name.endswith(_XENA) else Path(name).suffix
 
 
 def check_encoding(path: Path, encoding: str) -> str:

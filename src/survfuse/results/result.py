@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from survfuse._errors import ConfigError, InputError
+from survfuse._errors import ConfigError, InputError, listed
 from survfuse._gate import read_text
+from survfuse._notebook import html_table
 from survfuse._places import disk_errors
 from survfuse._registry import resolve
 from survfuse._storage import read_json, sha256_file, write_json, write_text
@@ -45,13 +46,19 @@ from survfuse.results.schema import (
     frame,
     validate,
 )
-from survfuse.survival.estimate import Estimate
+from survfuse.survival.estimate import Estimate, rounded
 
 if TYPE_CHECKING:
     from survfuse.evaluation.folds import Folds
 
 HASHED = {"config": "config.yaml", "predictions": "predictions.csv"}
-HEADLINE = ["uno_c", "isbs", "observed_expected"]
+HEADLINE = {
+    "uno_c": "Uno's C",
+    "isbs": "integrated Brier score",
+    "observed_expected": "observed / expected",
+}
+SHOWN = 15
+"""Models and notes that a notebook shows."""
 LARGEST = 1e6  # value of a learning curve that a figure can show
 
 
@@ -172,9 +179,30 @@ class Result:
             columns="metric",
             values="value",
         )
-        columns = values.columns.intersection(HEADLINE)
+        columns = values.columns.intersection(list(HEADLINE))
         table = values.loc[list(self.estimates), columns].astype(float).round(3)
         return f"{title}\n{table.to_string(max_rows=30, max_cols=4)}"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for model in self.scored_models[:SHOWN]:
+            estimates = self.estimates[model]
+            rows.append([model, *(_interval(estimates.get(key)) for key in HEADLINE)])
+        lines = []
+        if len(self.scored_models) > SHOWN:
+            lines.append(
+                f"and {len(self.scored_models) - SHOWN} more models: .metrics has all"
+            )
+        doubts = [
+            one for one in self.checks or () if one["status"] in {"failed", "warning"}
+        ]
+        if doubts:
+            lines.append(
+                f"doubts: {listed((one['id'] for one in doubts), SHOWN)}: .checks"
+            )
+        lines += list(self.record.get("notes") or ())[:SHOWN]
+        title = f"Result of {self.name}: {self.cohort['patients']} patients, times in {self.unit}"
+        return html_table(title, ["model", *HEADLINE.values()], rows, lines)
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -435,6 +463,16 @@ class Result:
             self.write(place)
         path: Path = resolve("survfuse.report:write_report")(place)
         return path
+
+
+def _interval(estimate: Estimate | None) -> str:
+    """Value and interval, for a cell."""
+    if estimate is None or estimate.value is None:
+        return "not computable"
+    text = rounded(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{rounded(estimate.low)}, {rounded(estimate.high)}]"
 
 
 def _read(kind: Any, path: Path) -> Any:

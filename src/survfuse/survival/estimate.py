@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from survfuse._errors import NotComputableError
+from survfuse._notebook import html_table
 from survfuse._types import FloatArray
 
 LEVEL = 0.95
@@ -50,6 +51,19 @@ class Estimate:
     events: int
     note: str = ""
     assumptions: str = ""
+
+    def __repr__(self) -> str:
+        return f"Estimate({self}{f'; {self.note}' if self.note else ''})"
+
+    def __str__(self) -> str:
+        """Value, interval, patients and events: ``0.612 [0.551, 0.673], n=120, events=40``."""
+        value = "not computable" if self.value is None else rounded(self.value)
+        if self.low is not None and self.high is not None:
+            value += f" [{rounded(self.low)}, {rounded(self.high)}]"
+        return f"{value}, n={self.n}, events={self.events}"
+
+    def _repr_html_(self) -> str:
+        return html_table(str(self), lines=filter(None, [self.note, self.assumptions]))
 
     def p_value(self, null: float = 0.0) -> float | None:
         """Two-sided Wald p-value of `value` against `null`; None without a standard error."""
