@@ -46,7 +46,7 @@ VERBS: dict[str, list[str]] = {
     "crossval": ["crossval", COHORT, "-o", "out", *MODEL, *GRID],
     "train": ["train", COHORT, "-o", "bundle", "--force", *MODEL],
     "pack": ["pack", SLIDES],
-    "predict": ["predict", "bundle", COHORT, "-o", "new.csv"],
+    "predict": ["predict", "bundle", COHORT, "-o", "new.csv", "--force"],
     "extract": ["extract", SLIDES],
 }
 CARRIED = ("crossval", "extract")  # take --executor

@@ -733,9 +733,9 @@ def test_patients_that_were_trained_on_are_said_to_be(
         assert prediction.in_training.tolist() == [True] * 2 + [False] * 4
         assert prediction.notes[0] == (
             "",
-            "2 of 6 patients were trained on (in_training: 019, 020): what is predicted for them fits better "
-            "than it would for new patients and must not be scored; drift is not judged for the 2 of them "
-            "whose data were trained on",
+            "2 of 6 patients were trained on (in_training: 019, 020): these predictions are in sample, fit "
+            "better than they would for new patients, and must not be scored; drift is not judged for the 2 "
+            "of them whose data were trained on",
         )
         assert prediction.drift is not None
         assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,3 +88,37 @@ def test_nobody_is_refused() -> None:
 def test_a_calibration_without_curves_has_nothing_to_draw() -> None:
     with pytest.raises(NotComputableError, match=r"km_rank gives a time and no surviv"):
         prediction("km_rank").plot_survival("a")
+
+
+def test_a_prediction_is_written_into_obs_by_patient(tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    one = prediction()
+    data = anndata.AnnData(np.zeros((3, 1)), obs=pd.DataFrame(index=["c", "x", "a"]))
+    names = one.to_anndata(data, [12])
+    assert names[:2] == ("survfuse_log_risk", "survfuse_predicted_time")
+    np.testing.assert_array_equal(data.obs["survfuse_log_risk"], [1.5, np.nan, -0.5])
+    survival = one.survival([12])[:, 0]
+    np.testing.assert_allclose(
+        data.obs["survfuse_survival_12"],
+        [survival[2], np.nan, survival[0]],
+    )
+    data.write_h5ad(tmp_path / "written.h5ad")
+    with pytest.raises(InputError, match="obs has the columns survfuse_log_risk"):
+        one.to_anndata(data)
+    one.to_anndata(data, force=True)
+
+
+def test_a_prediction_of_nobody_in_obs_is_refused() -> None:
+    anndata = pytest.importorskip("anndata")
+    obs = pd.DataFrame({"case": ["a", "a", "b"]}, index=["s1", "s2", "s3"])
+    data = anndata.AnnData(np.zeros((3, 1)), obs=obs)
+    with pytest.raises(
+        InputError, match=r"none of the 3 predicted patients.*say which column"
+    ):
+        prediction().to_anndata(data)
+    prediction().to_anndata(data, patient="case", prefix="m_")
+    np.testing.assert_array_equal(data.obs["m_log_risk"], [-0.5, -0.5, 0.0])
+    with pytest.raises(
+        InputError, match="expected an AnnData or a MuData, got DataFrame"
+    ):
+        prediction().to_anndata(obs)

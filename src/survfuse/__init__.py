@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from survfuse.estimator import Prediction, SurvivalFusion
     from survfuse.estimator import load as load
     from survfuse.estimators.other_model import OtherModel
-    from survfuse.evaluation import Result, cross_validate
+    from survfuse.evaluation import Plan, Result, cross_validate, plan
     from survfuse.evaluation.in_memory import evaluate
     from survfuse.evaluation.validation import validate
     from survfuse.explanations import Explanation, explain, with_agreement
@@ -30,6 +30,7 @@ __all__ = [
     "Explanation",
     "NothingLearnedWarning",
     "OtherModel",
+    "Plan",
     "Prediction",
     "Result",
     "SurvivalFusion",
@@ -44,6 +45,7 @@ __all__ = [
     "losses",
     "metrics",
     "paper",
+    "plan",
     "readers",
     "simulate",
     "validate",
@@ -55,6 +57,7 @@ _HOMES = {
     "Explanation": "survfuse.explanations",
     "NothingLearnedWarning": "survfuse._errors",
     "OtherModel": "survfuse.estimators.other_model",
+    "Plan": "survfuse.evaluation",
     "Prediction": "survfuse.estimator",
     "Result": "survfuse.evaluation",
     "SurvivalFusion": "survfuse.estimator",
@@ -64,6 +67,7 @@ _HOMES = {
     "extract": "survfuse.extraction",
     "load": "survfuse.estimator",
     "load_cohort": "survfuse.cohort",
+    "plan": "survfuse.evaluation",
     "simulate": "survfuse.datasets",
     "validate": "survfuse.evaluation.validation",
     "with_agreement": "survfuse.explanations",

@@ -542,3 +542,23 @@ def test_simulate_follows_a_link_and_refuses_what_is_taken(
         ended = command("simulate", "-o", tmp_path / place, *small)
         assert ended.code == 2
         assert what in ended.err
+
+
+def test_validate_chooses_one_of_several_endpoints(
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    files = small(tmp_path, modalities=("clinical",))
+    files.patients["pfs_days"] = files.patients["os_days"] // 2
+    overall = files.spec.pop("outcome")
+    progression = {**overall, "time": "pfs_days", "endpoint": "progression"}
+    files.spec["outcomes"] = {"os": overall, "pfs": progression}
+    path = files.write()
+    ended = command("validate", path)
+    assert ended.code == 2
+    assert "has 2 endpoints, os, pfs; choose one: `--endpoint os`" in ended.out
+    assert command("validate", path, "--endpoint", "pfs").code == 0
+    files.spec["clinical"]["columns"]["os_days"] = "numeric"
+    ended = command("validate", files.write(), "--endpoint", "pfs")
+    assert ended.code == 2
+    assert "column 'os_days': this column is the outcome" in ended.out

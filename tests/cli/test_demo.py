@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from running import Command
-from survfuse.cli import cohorts, explain_command, extract_command, runs
+from survfuse.cli import (
+    cohorts,
+    explain_command,
+    extract_command,
+    predict_command,
+    runs,
+)
 
 STEPS = (
     "simulate",
@@ -38,7 +44,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     monkeypatch.setattr(cohorts, "validate", noted("validate"))
     monkeypatch.setattr(extract_command, "extract", noted("extract"))
     monkeypatch.setattr(explain_command, "explain", noted("explain"))
-    for name in ("crossval", "train", "predict"):
+    monkeypatch.setattr(predict_command, "predict", noted("predict"))
+    for name in ("crossval", "train"):
         monkeypatch.setattr(runs, name, noted(name))
     return taken
 

@@ -32,6 +32,7 @@ VERBS = (
     "crossval",
     "train",
     "predict",
+    "recalibrate",
     "explain",
     "report",
     "view",
@@ -62,7 +63,7 @@ def test_an_error_is_one_line_and_says_whose_turn_it_is(
     error: Exception,
     code: int,
 ) -> None:
-    def fail() -> None:
+    def fail(**_: Any) -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", fail)
@@ -75,7 +76,7 @@ def test_a_fault_of_ours_shows_the_traceback_and_asks_for_a_report(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail() -> None:
+    def fail(**_: Any) -> None:
         raise RuntimeError("impossible")
 
     monkeypatch.setattr(cli, "app", fail)
@@ -221,7 +222,7 @@ def test_a_disk_or_a_memory_that_is_full_is_an_answer(
     failure: Exception,
     message: str,
 ) -> None:
-    def fail() -> None:
+    def fail(**_: Any) -> None:
         raise failure
 
     monkeypatch.setattr(cli, "app", fail)
@@ -235,7 +236,7 @@ def test_a_name_that_steers_the_terminal_is_escaped(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail() -> None:
+    def fail(**_: Any) -> None:
         raise CohortError("a\x1b[31mb\udcff\u202e: no such file\nchoose ü")
 
     monkeypatch.setattr(cli, "app", fail)

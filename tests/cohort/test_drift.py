@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from survfuse._errors import LeakageError
 from survfuse.cohort import Cohort, Transforms, load_cohort
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.drift import Drift, DriftReport, Frame, Usual
+from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.config import FitConfig
 
@@ -325,3 +327,59 @@ def test_hashes_tell_who_was_trained_on_and_name_nobody() -> None:
         match=r"^there: 2 patient\(s\) were trained on: 002, 001; calibrate on",
     ):
         trained.refuse(["002", "003", "001"], "there")
+
+
+# -- training patients whose data were written again
+
+
+def rounded(cohort: Cohort) -> Cohort:
+    """The same patients, their genes rounded to two decimals."""
+    data = cohort.modalities["expression"]
+    assert isinstance(data, ExpressionData)
+    values = np.round(np.asarray(data.expression.values, dtype=np.float64), 2)
+    expression = replace(data.expression, values=values)
+    changed = replace(data, expression=expression)
+    return replace(cohort, modalities={**cohort.modalities, "expression": changed})
+
+
+def test_training_patients_written_again_are_not_of_another_laboratory(
+    tmp_path: Path,
+) -> None:
+    tmp_path.joinpath("c").mkdir()
+    files = cohort_files(
+        tmp_path / "c",
+        patients=24,
+        genes=400,
+        modalities=("clinical", "expression"),
+    )
+    cohort = load_cohort(files.write())
+    transforms = Transforms.fit(cohort, cohort.patients, FitConfig())
+    drift = Drift.fit(BatchSource(cohort, transforms, cohort.patients))
+    source = BatchSource(rounded(cohort), transforms, cohort.patients)
+    as_strangers = drift.judge(source)
+    assert as_strangers.outside["expression"].sum() > 5, "what was said of them once"
+    everyone = np.ones(24, dtype=bool)
+    again = drift.judge(source, trained=everyone)
+    assert again.outside["expression"].sum() == 0
+    assert again.notes == ()
+    half = np.arange(24) < 12
+    mixed = drift.judge(source, trained=half).share["expression"]
+    assert mixed[:12].tolist() == again.share["expression"][:12].tolist()
+    assert mixed[12:].tolist() == as_strangers.share["expression"][12:].tolist()
+
+
+def test_an_older_bundle_does_not_judge_training_patients(
+    drift: Drift,
+    transforms: Transforms,
+    cohort: Cohort,
+) -> None:
+    about, arrays = drift.state()
+    old = {name: array for name, array in arrays.items() if not name.endswith("/own")}
+    assert len(old) < len(arrays)
+    source = BatchSource(cohort, transforms, cohort.patients[:TRAINED])
+    everyone = np.ones(TRAINED, dtype=bool)
+    report = Drift.from_state(about, old).judge(source, trained=everyone)
+    assert np.isnan(report.share["expression"]).all()
+    assert report.notes == ()
+    kept = Drift.from_state(about, arrays).judge(source, trained=everyone)
+    assert np.isfinite(kept.share["expression"]).all()

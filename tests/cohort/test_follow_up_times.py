@@ -224,3 +224,13 @@ def test_an_outcome_that_is_not_needed_may_have_impossible_dates(
     assert [problem.severity for problem in found.problems] == ["warning"]
     assert found.cohort is not None
     assert "004" in found.cohort.patients
+
+
+def test_a_date_in_place_of_a_time_asks_for_that_of_time_zero(
+    dated: CohortFiles,
+) -> None:
+    dated.spec["outcome"]["time"] = "last_contact"
+    with pytest.raises(CohortError) as caught:
+        load_cohort(dated.write())
+    assert "this is a date" in str(caught.value)
+    assert "time: {from: COLUMN, to: last_contact}" in str(caught.value)

@@ -170,3 +170,15 @@ def test_a_section_may_cut_its_own_ids(clinical: CohortFiles) -> None:
     clinical.spec["modalities"] = {"labs": section}
     section["patient"] = {"column": "sample", "take": 3}
     assert load_cohort(clinical.write()).modalities["labs"].patients[0] == "001"
+
+
+def test_cut_ids_of_samples_say_how_many_are_normal(tcga: CohortFiles) -> None:
+    normal = tcga.patients.iloc[:3].copy()
+    normal["patient_id"] = normal["patient_id"].str.replace("-01A", "-11A")
+    tcga.patients = pd.concat([tcga.patients, normal])
+    del tcga.spec["match"]
+    tcga.spec["outcome"]["patient"] = {"column": "patient_id", "take": 12}
+    (problem,) = load_cohort(tcga.write()).problems
+    assert (
+        "3 of 6 are normal samples, which `match: tcga` leaves out" in problem.message
+    )

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from builders import CohortFiles
-from survfuse.cohort import Inspection, inspect
+from survfuse._errors import CohortError
+from survfuse.cohort import Inspection, inspect, load_cohort
 from survfuse.cohort.spec import OutcomeSpec, load_spec
 from survfuse.cohort.status_column import (
     as_list,
@@ -298,3 +299,68 @@ def test_what_hints_print_is_read_back_as_it_was(clinical: CohortFiles) -> None:
     assert spec.outcome is not None
     assert spec.outcome.event_values == odd
     assert yaml.load(as_list(odd), yaml.BaseLoader) == list(odd)
+
+
+# -- words of the event and of censoring
+
+
+def with_words(
+    files: CohortFiles, polarity: str = "event", **words: Any
+) -> CohortFiles:
+    """A cohort whose status is one of two words, both declared."""
+    happened = files.patients["os_event"] == 1
+    files.patients["vital"] = np.where(happened, "Dead", "Alive")
+    outcome = files.spec["outcome"]
+    outcome.pop("event")
+    sides = {"happened": ["Dead", "DECEASED"], "censored": ["Alive"], **words}
+    outcome[polarity] = {"column": "vital", **sides}
+    return files
+
+
+@pytest.mark.parametrize("polarity", ["event", "censored"])
+def test_words_on_both_sides_need_no_bit(clinical: CohortFiles, polarity: str) -> None:
+    cohort = load_cohort(with_words(clinical, polarity).write())
+    assert cohort.outcome is not None
+    assert cohort.outcome["event"].tolist() == [False, True] * 10
+    assert cohort.problems == ()
+
+
+def test_a_word_on_no_side_is_asked_for_in_the_same_form(clinical: CohortFiles) -> None:
+    files = with_words(clinical)
+    files.set("004", "vital", "LIVING")
+    files.set("006", "vital", "lost?")
+    with pytest.raises(CohortError) as caught:
+        load_cohort(files.write())
+    text = str(caught.value)
+    assert (
+        "must be a word that happened or censored lists, got 'LIVING', 'lost?'" in text
+    )
+    assert (
+        "happened: [Dead, DECEASED], censored: [Alive, LIVING], and 'lost?' under the one of the "
+        "two that it means"
+    ) in text
+    words = {"happened": ["Dead", "lost?"], "censored": ["Alive", "LIVING"]}
+    files.spec["outcome"]["event"] = {"column": "vital", **words}
+    assert load_cohort(files.write()).events == 9
+
+
+def test_letter_case_of_a_word_counts_and_is_said(clinical: CohortFiles) -> None:
+    files = with_words(clinical)
+    files.set("004", "vital", "dead")
+    with pytest.raises(
+        CohortError, match="letter case is all that differs; write it so"
+    ):
+        load_cohort(files.write())
+
+
+def test_a_word_on_the_other_side_is_doubted(clinical: CohortFiles) -> None:
+    files = with_words(clinical, happened=["Alive"], censored=["Dead"])
+    messages = [problem.message for problem in load_cohort(files.write()).problems]
+    assert messages == ["'Alive' stands under `happened`, and says the opposite"]
+
+
+def test_a_word_that_is_missing_is_no_side(clinical: CohortFiles) -> None:
+    files = with_words(clinical)
+    files.set("004", "vital", "unknown")
+    with pytest.raises(CohortError, match=r"outcome.missing: \[.*unknown\]"):
+        load_cohort(files.write())

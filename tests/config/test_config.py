@@ -287,6 +287,20 @@ def test_gene_sets_take_the_place_of_components(preset: str, tmp_path: Path) -> 
     assert FitConfig.of(expression_gene_sets=None).inputs.expression_components == 32
 
 
+def test_quick_sets_what_is_not_given(tmp_path: Path) -> None:
+    quick = CrossvalConfig(quick=True)
+    assert (quick.networks, quick.controls, quick.robustness) == (False, False, False)
+    assert quick.halves == 0
+    assert CrossvalConfig(quick=True, controls=True).controls
+    assert CrossvalConfig(quick=False) == CrossvalConfig()
+    file = tmp_path / "run.yaml"
+    file.write_text("crossval: {robustness: true}\n")
+    read = load_config(file, ["crossval.quick=true"]).crossval
+    assert (read.robustness, read.networks) == (True, False)
+    file.write_text(to_yaml(load_config(file, ["crossval.quick=true"])))
+    assert load_config(file).crossval == read
+
+
 def test_a_batch_of_one_cannot_teach_a_cox_model() -> None:
     with pytest.raises(
         ConfigError,

@@ -286,6 +286,20 @@ def test_no_baseline_may_be_left_out(cohort: Cohort) -> None:
     assert told(cohort) == [*simple, *alone, *less]
 
 
+def test_a_quick_look_keeps_the_clinical_baseline_and_the_late_fusion(
+    cohort: Cohort,
+) -> None:
+    def names(**how: Any) -> list[str]:
+        found = comparators(
+            cohort, CONFIG.model_copy(update=how), networks=False, quick=True
+        )
+        return [one.name for one in found]
+
+    assert names() == ["ridge:clinical", "late:all"]
+    assert names(modalities=("slides",)) == ["ridge:clinical", "late:all"]
+    assert names(modalities=("clinical",)) == ["ridge:clinical"]
+
+
 def test_nothing_runs_twice(cohort: Cohort) -> None:
     two = ["km", "ridge:clinical", "ridge:slides", "late:all"]
     assert told(cohort, modalities=("slides",)) == two, (

@@ -410,3 +410,15 @@ def test_tau_is_the_last_horizon_however_many_columns(file: File, columns: int) 
     assert tau == horizons[-1]
     assert len(horizons) == (columns if columns <= 6 else 3)
     assert len(notes) == (columns > 6)
+
+
+def test_the_unit_of_times_is_read_where_the_file_names_one(file: File) -> None:
+    table = predicted(6)
+    assert read_external(file(table)).unit == ""
+    assert read_external(file(table.assign(unit="months"))).unit == "months"
+    assert read_external(file(table.assign(unit="intensive care"))).unit == ""
+    two = table.assign(unit=["months"] * 3 + ["days"] * 3)
+    with pytest.raises(
+        InputError, match=r"expected one unit of time, got days, months"
+    ):
+        read_external(file(two))

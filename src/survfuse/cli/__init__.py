@@ -27,7 +27,11 @@ from survfuse.cli import (
     evaluate_command,
     explain_command,
     extract_command,
+    init_command,
+    plan_command,
+    predict_command,
     prior_commands,
+    recalibrate_command,
     runs,
     view_command,
 )
@@ -39,13 +43,12 @@ app = typer.Typer(
     help="Multimodal survival prediction from slides, expression and clinical variables, "
     "evaluated honestly.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 VERBS: tuple[Callable[..., None], ...] = (
-    cohorts.init,
+    init_command.init,
     doctor.doctor,
     cohorts.validate,
     cohorts.pack,
@@ -53,9 +56,11 @@ VERBS: tuple[Callable[..., None], ...] = (
     extract_command.extract,
     runs.crossval,
     runs.train,
-    runs.predict,
+    predict_command.predict,
+    recalibrate_command.recalibrate,
     explain_command.explain,
     evaluate_command.evaluate,
+    plan_command.plan,
     runs.report,
     view_command.view,
     demo.demo,
@@ -99,7 +104,7 @@ def main() -> None:
     try:
         with ended_in_order():
             try:
-                app()
+                app(prog_name="survfuse")
             finally:
                 # A full disk behind the output is met here, not when Python ends.
                 with disk_errors("standard output"):

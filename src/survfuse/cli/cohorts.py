@@ -1,4 +1,4 @@
-"""Verbs about data: init, validate, pack, simulate, datasets."""
+"""Verbs about data: validate, pack, simulate, datasets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, OutFolder, Priors, option
+from survfuse.cli.options import (
+    CohortFile,
+    EndpointName,
+    JsonFile,
+    OutFolder,
+    Priors,
+    option,
+)
 
 if TYPE_CHECKING:
     from survfuse.cohort import Cohort
@@ -23,21 +30,11 @@ SEVERITIES = {"failed": "error", "warning": "warning"}
 """Status of a check and what it is for `validate`."""
 
 
-def init(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")] = Path("my-study"),
-) -> None:
-    """Write a commented cohort file, a run configuration, JSON Schemas of both, a toy cohort."""
-    from survfuse.cli.template import write_template
-
-    for file in write_template(folder):
-        typer.echo(f"wrote {file}")
-    typer.echo(f"next: survfuse validate {folder / 'cohort.yaml'}")
-
-
 def validate(
     cohort: CohortFile,
     json: JsonFile = None,
     prior: Priors = None,
+    endpoint: EndpointName = None,
     allow_followup: Annotated[
         list[str] | None,
         option(
@@ -70,6 +67,7 @@ def validate(
         allow_followup=allowed,
         verify=verify,
         priors=prior or (),
+        endpoint=endpoint,
     )
     checks: list[dict[str, Any]] = []
     if inspection.cohort is not None:
@@ -205,6 +203,13 @@ def simulate(
         bool,
         option("One painted slide without µm/px, and one damaged.", "--defects"),
     ] = False,
+    layout: Annotated[
+        str,
+        option(
+            "Files to write: cohort (tables and cohort.yaml), or chimera (the challenge's "
+            "training folder, for init --format chimera).",
+        ),
+    ] = "cohort",
     seed: Annotated[int, option("Seed.")] = 0,
 ) -> None:
     """Write a CHIMERA-shaped cohort whose true log-risk is known (kept apart, in truth.csv)."""
@@ -227,8 +232,13 @@ def simulate(
         slide_px=slide_px,
         slides=per_patient,
         defects=defects,
+        layout=cast("Any", layout),
         seed=seed,
     )
+    if layout == "chimera":
+        typer.echo(f"challenge folder: {path}")
+        typer.echo(f"next: survfuse init STUDY --format chimera --outcome {path}")
+        return
     typer.echo(f"cohort: {path}")
     if slides:
         typer.echo(f"next: survfuse extract {path}")

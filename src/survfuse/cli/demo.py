@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from survfuse.cli import cohorts, explain_command, extract_command, runs
+from survfuse.cli import (
+    cohorts,
+    explain_command,
+    extract_command,
+    predict_command,
+    runs,
+)
 from survfuse.cli.options import option
 
 PARTS = ("cohort", "crossval", "bundle", "new.csv", "new.json", "why")
@@ -80,9 +86,13 @@ def demo(
     again = (out / "bundle").exists()  # of the demo before this one
     _print_command(f"train {cohort} -o {out}/bundle{' --force' if again else ''}")
     runs.train(cohort, out / "bundle", force=again)
-    _print_command(f"predict {out}/bundle {later} -o {out}/new.csv")
-    runs.predict(out / "bundle", later, out / "new.csv")
-    for line in (out / "new.csv").read_text().splitlines()[:4]:
+    predictions = out / "new.csv"
+    again = predictions.exists()
+    _print_command(
+        f"predict {out}/bundle {later} -o {predictions}{' --force' if again else ''}",
+    )
+    predict_command.predict(out / "bundle", later, predictions, force=again)
+    for line in predictions.read_text().splitlines()[:4]:
         typer.echo(line)
     _explain(out, later, slides)
 

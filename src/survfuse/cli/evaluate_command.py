@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from survfuse.cli import completions
+
 
 def evaluate(
     predictions: Annotated[
@@ -51,11 +53,17 @@ def evaluate(
         float | None,
         typer.Option(help="End of Uno's C and integrated scores; the last horizon."),
     ] = None,
-    unit: Annotated[str, typer.Option(help="Unit of the times, for people.")] = "",
+    unit: Annotated[
+        str,
+        typer.Option(help="Unit of the times, for people; the file's column `unit`."),
+    ] = "",
     name: Annotated[str | None, typer.Option(help="What the model is called.")] = None,
     interval: Annotated[
         str,
-        typer.Option(help="influence, nadeau_bengio or bootstrap (slow)."),
+        typer.Option(
+            help="influence, nadeau_bengio or bootstrap (slow).",
+            autocompletion=completions.one_of(completions.INTERVALS),
+        ),
     ] = "influence",
     draws: Annotated[
         int,

@@ -18,10 +18,16 @@ from survfuse.cli.map_options import (
     map_options,
     print_maps,
 )
-from survfuse.cli.options import CohortFile, OutFolder, Quiet, option
+from survfuse.cli.options import (
+    CohortFile,
+    EndpointName,
+    OutFolder,
+    Quiet,
+    option,
+    patients_of_file,
+)
 
 MOST_NOTES = 10  # printed; all are in the folder
-MOST_BYTES = 2**24  # of a file of patients
 
 
 def explain(
@@ -60,6 +66,7 @@ def explain(
             min=0,
         ),
     ] = 0,
+    endpoint: EndpointName = None,
     no_tiles: Annotated[
         bool,
         option("Leave out tiles.parquet, by far the largest table.", "--no-tiles"),
@@ -113,7 +120,11 @@ def explain(
     if reference is not None:
         compared = load_cohort(reference, need_outcome=False, allow_followup=allowed)
     if halves:
-        trained_on = load_cohort(reference or cohort, allow_followup=allowed)
+        trained_on = load_cohort(
+            reference or cohort,
+            allow_followup=allowed,
+            endpoint=endpoint,
+        )
         model = with_agreement_of(model, trained_on, halves, quiet=quiet)
     chosen = _patients(data, patients, patients_file)
     explanation = explained_by(model, data, chosen, reference=compared)
@@ -199,16 +210,10 @@ def _patients(
         For a patient who is not.
     """
     from survfuse._errors import InputError, listed
-    from survfuse._gate import read_text
 
     chosen = list(named or ())
     if file is not None:
-        lines = [
-            line.strip() for line in read_text(file, limit=MOST_BYTES).splitlines()
-        ]
-        chosen += [line for line in lines if line]
-        if not chosen:
-            raise InputError(f"{file}: expected a patient on each line, got none")
+        chosen += patients_of_file(file)
     if not chosen:
         return list(cohort.patients)
     known = set(cohort.patients)

@@ -7,6 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from survfuse.cli import completions
+
+MOST_BYTES = 2**24  # of a file of patients
+
 
 def option(
     description: str,
@@ -42,15 +46,31 @@ Overrides = Annotated[
         "Override, such as model.network.rank=32. Repeatable.",
         "--set",
         metavar="KEY=VALUE",
+        autocompletion=completions.settings,
     ),
 ]
-PresetName = Annotated[str | None, option("Recipe: default or paper.", "--preset")]
+PresetName = Annotated[
+    str | None,
+    option(
+        "Recipe: default or paper.",
+        "--preset",
+        autocompletion=completions.one_of(completions.PRESETS),
+    ),
+]
 Priors = Annotated[
     list[str] | None,
     option(
         "Prior to use: one that comes with the package, or a folder of `prior fit`. Repeatable.",
         "--prior",
         metavar="NAME_OR_FOLDER",
+    ),
+]
+EndpointName = Annotated[
+    str | None,
+    option(
+        "Which of the `outcomes` of a cohort file with several.",
+        "--endpoint",
+        metavar="NAME",
     ),
 ]
 JsonFile = Annotated[
@@ -76,6 +96,7 @@ ExecutorName = Annotated[
     option(
         "What computes: inline, process (workers here) or ray (a cluster).",
         "--executor",
+        autocompletion=completions.one_of(completions.EXECUTORS),
     ),
 ]
 Workers = Annotated[
@@ -93,6 +114,13 @@ RayAddress = Annotated[
     str | None,
     option("Ray cluster to join; default: one is started here.", "--address"),
 ]
+
+
+def endpoint_in(cohort: Path, endpoint: str | None) -> str | None:
+    """Which endpoint to choose in a further cohort file; None where it has one outcome."""
+    from survfuse.cohort import load_spec
+
+    return endpoint if load_spec(cohort).outcomes else None
 
 
 def run_config(
@@ -114,6 +142,24 @@ def run_config(
         changes,
         note=lambda text: typer.echo(f"note: {text}", err=True),
     )
+
+
+def patients_of_file(file: Path) -> list[str]:
+    """Patient ids of a text file, one on each line.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or names nobody.
+    """
+    from survfuse._errors import InputError
+    from survfuse._gate import read_text
+
+    lines = [line.strip() for line in read_text(file, limit=MOST_BYTES).splitlines()]
+    ids = [line for line in lines if line]
+    if not ids:
+        raise InputError(f"{file}: expected a patient on each line, got none")
+    return ids
 
 
 def whole_numbers(

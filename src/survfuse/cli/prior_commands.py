@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from survfuse.cli.options import JsonFile, Quiet, option
+from survfuse.cli.options import EndpointName, JsonFile, Quiet, endpoint_in, option
 
 if TYPE_CHECKING:
     from survfuse.readers.priors import Prior
@@ -47,6 +47,7 @@ def fit(
         str,
         option("Table whose own log-risk the genes must add to; 'none' for none."),
     ] = "clinical",
+    endpoint: EndpointName = None,
     mix_endpoints: Annotated[
         bool,
         option("Allow cohorts of several endpoints.", "--mix-endpoints"),
@@ -67,7 +68,9 @@ def fit(
     if out.exists():
         raise InputError(f"{out}: exists already; give a new folder")
     try_folder(out)
-    loaded = [load_cohort(path) for path in cohorts]
+    loaded = []
+    for path in cohorts:
+        loaded.append(load_cohort(path, endpoint=endpoint_in(path, endpoint)))
     with _progress(quiet) as progress:
         prior = fit_prior(
             loaded,

@@ -1,4 +1,4 @@
-"""Verbs about models: crossval, train, predict, report."""
+"""Verbs about models: crossval, train, report."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from survfuse.cli import completions
 from survfuse.cli.options import (
     CohortFile,
     ConfigFile,
+    EndpointName,
     ExecutorName,
     Halves,
     OutFolder,
@@ -24,13 +26,11 @@ from survfuse.cli.options import (
     RayAddress,
     Threads,
     Workers,
+    endpoint_in,
     option,
     run_config,
     whole_numbers,
 )
-
-PREDICTED = b"patient_id,log_risk,predicted_time"  # how a file of predictions begins
-MOST_NOTES = 20  # printed by predict; all are in its JSON
 
 
 def crossval(
@@ -40,6 +40,7 @@ def crossval(
     preset: PresetName = None,
     overrides: Overrides = None,
     prior: Priors = None,
+    endpoint: EndpointName = None,
     folds: Annotated[int | None, option("Outer folds.")] = None,
     repeats: Annotated[
         int | None,
@@ -47,12 +48,22 @@ def crossval(
     ] = None,
     split: Annotated[
         str | None,
-        option("patients, whole_sites or leave_one_site_out."),
+        option(
+            "patients, whole_sites or leave_one_site_out.",
+            autocompletion=completions.one_of(completions.SPLITS),
+        ),
     ] = None,
     splits: Annotated[
         Path | None,
         option("Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP."),
     ] = None,
+    quick: Annotated[
+        bool,
+        option(
+            "A first look: the model, the clinical baseline and the late fusion alone.",
+            "--quick",
+        ),
+    ] = False,
     learning_curve: Annotated[
         bool,
         option("Also train on fewer patients, and draw the curve.", "--learning-curve"),
@@ -94,7 +105,7 @@ def crossval(
     from survfuse.cli.progress import watch
     from survfuse.cli.result_tables import print_result
     from survfuse.cohort import load_cohort
-    from survfuse.evaluation.crossval import run
+    from survfuse.evaluation.crossval import QUICK_NOTE, run
     from survfuse.executors import make_executor
     from survfuse.report import try_page
     from survfuse.results.folder import try_run_folder
@@ -115,17 +126,27 @@ def crossval(
         repeats=repeats,
         split=split,
         splits_file=None if splits is None else splits.absolute(),
+        quick=quick or None,
         learning_curve=learning_curve or None,
         curve_sizes=whole_numbers("--curve-sizes", curve_sizes),
         curve_repeats=curve_repeats,
         halves=halves,
     )
     allowed = settings.model.inputs.allow_followup
-    data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
+    data = load_cohort(
+        cohort,
+        allow_followup=allowed,
+        priors=prior or (),
+        endpoint=endpoint,
+    )
     print_problems(data)
     other = None
     if test is not None:
-        other = load_cohort(test, allow_followup=allowed)
+        other = load_cohort(
+            test,
+            allow_followup=allowed,
+            endpoint=endpoint_in(test, endpoint),
+        )
         print_problems(other)
     with watch(quiet) as watcher:
         result = run(
@@ -140,6 +161,8 @@ def crossval(
         )
     page = result.report()
     print_result(result)
+    if settings.crossval.quick:
+        typer.echo(f"note: {QUICK_NOTE}")
     typer.echo(f"report: {page}")
 
 
@@ -150,6 +173,7 @@ def train(
     preset: PresetName = None,
     overrides: Overrides = None,
     prior: Priors = None,
+    endpoint: EndpointName = None,
     calibrate: Annotated[
         Path | None,
         option(
@@ -191,9 +215,18 @@ def train(
     with ranks_of_launcher(settings.model.training.device) as ranks:
         with ranks.first():
             allowed = settings.model.inputs.allow_followup
-            data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
+            data = load_cohort(
+                cohort,
+                allow_followup=allowed,
+                priors=prior or (),
+                endpoint=endpoint,
+            )
             if calibrate is not None:
-                others = load_cohort(calibrate, allow_followup=allowed)
+                others = load_cohort(
+                    calibrate,
+                    allow_followup=allowed,
+                    endpoint=endpoint_in(calibrate, endpoint),
+                )
                 others = others.with_priors_of(data)
                 refuse_leaks(others, allowed, str(calibrate))
                 # What cannot be calibrated on is refused before any training.
@@ -321,100 +354,6 @@ def _print_fit(model: Any) -> None:
             f"lower bound for {bound.level:.0%}: with these {bound.patients} calibration patients, "
             f"between {low:.0%} and {high:.0%} of patients to come outlive theirs",
         )
-
-
-def predict(
-    bundle: Annotated[
-        Path,
-        typer.Argument(help="Bundle that `train` wrote.", show_default=False),
-    ],
-    cohort: CohortFile,
-    out: Annotated[
-        Path,
-        option("Predictions (CSV); notes go beside it as JSON.", "-o", "--out"),
-    ],
-    horizons: Annotated[
-        list[float] | None,
-        option("Time of a survival column. Repeatable.", "--horizon"),
-    ] = None,
-) -> None:
-    """Predict the patients of a cohort with a trained bundle; no outcome is needed."""
-    from survfuse._storage import write_json
-    from survfuse.cli.output import print_problems
-    from survfuse.cohort import load_cohort
-    from survfuse.estimator import SurvivalFusion
-    from survfuse.evaluation.default_horizons import model_horizons
-    from survfuse.results.csv_files import write_table
-
-    notes_file = _check_place_of_predictions(out)
-    model = SurvivalFusion.load(bundle)
-    assert model.fitted is not None
-    summary: dict[str, Any] = dict(model.fitted.summary)
-    summary.pop("kaplan_meier", None)  # a curve for pages, long beside the rest
-    allowed = model.config.inputs.allow_followup
-    data = load_cohort(
-        cohort,
-        need_outcome=False,
-        allow_followup=allowed,
-    )
-    print_problems(data)
-    prediction = model.predict(data)
-    times = tuple(horizons or model_horizons(summary))
-    write_table(out, prediction.frame(times, details=True))
-    notes = []
-    for patient, message in prediction.notes:
-        notes.append({"patient_id": patient, "message": message})
-    in_training = prediction.in_training
-    record = {
-        "bundle": bundle,
-        "unit": prediction.unit,
-        "patients": len(prediction.patient_id),
-        "in_training": None if in_training is None else int(in_training.sum()),
-        "notes": notes,
-        "trained_on": summary,
-    }
-    write_json(notes_file, record)
-    for patient, message in prediction.notes[:MOST_NOTES]:
-        typer.echo(f"note: {patient or 'all'}: {message}", err=True)
-    if len(notes) > MOST_NOTES:
-        typer.echo(f"note: {len(notes) - MOST_NOTES} more in {notes_file}", err=True)
-    typer.echo(
-        f"{len(prediction.patient_id)} patients predicted (times in {prediction.unit}): {out}",
-    )
-
-
-def _check_place_of_predictions(out: Path) -> Path:
-    """Refuse to write over anything but earlier predictions and their notes; place of the notes."""
-    from survfuse._errors import ConfigError, InputError
-    from survfuse._places import try_file
-    from survfuse._storage import read_json
-
-    if out.is_dir():
-        raise ConfigError(f"-o {out}: is a folder; give the name of a CSV file in it")
-    try_file(out)
-    notes = try_file(out.with_suffix(".json"))
-    if out == notes:
-        raise ConfigError(
-            f"-o {out}: the notes go there; end the name of the predictions in .csv",
-        )
-    if out.exists():
-        with out.open("rb") as file:
-            start = file.read(len(PREDICTED))
-        if start != PREDICTED:
-            raise ConfigError(
-                f"-o {out}: a file that holds no predictions is there; choose another name",
-            )
-    if notes.exists():
-        try:
-            ours = {"bundle", "trained_on"} <= set(read_json(notes))
-        except (InputError, TypeError):
-            ours = False
-        if not ours:
-            raise ConfigError(
-                f"-o {out}: its notes would replace {notes}, which holds none; "
-                "choose another name",
-            )
-    return notes
 
 
 def report(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 COHORT = """\
@@ -50,16 +47,6 @@ slides:
 # exclude: []
 """
 
-RUN = """\
-# yaml-language-server: $schema=run.schema.json
-# What differs from the defaults; `survfuse crossval cohort.yaml -c run.yaml -o runs/first`
-model:
-  preset: default              # or paper: arXiv 2605.13897 as its authors coded it
-crossval:
-  folds: 5
-  repeats: 1
-"""
-
 
 def write_template(folder: Path) -> list[Path]:
     """Write the template into a folder: all of its files or none.
@@ -69,48 +56,10 @@ def write_template(folder: Path) -> list[Path]:
     InputError
         When one of its files is already there (nothing is overwritten), or nothing can be written.
     """
-    from survfuse._errors import InputError
-    from survfuse._places import disk_errors, try_folder
-    from survfuse._storage import to_json
-    from survfuse.cohort.spec import CohortSpec
-    from survfuse.config import RunConfig
+    from survfuse.drafts.writing import write_study
 
-    texts = {
-        "cohort.yaml": COHORT,
-        "run.yaml": RUN,
-        "cohort.schema.json": to_json(CohortSpec.model_json_schema()) + "\n",
-        "run.schema.json": to_json(RunConfig.model_json_schema()) + "\n",
-    }
-    files = [
-        folder / name
-        for name in (*texts, "patients.csv", "expression.csv", "slides.csv", "features")
-    ]
-    there = [file.name for file in files if os.path.lexists(file)]
-    if there:
-        raise InputError(
-            f"{folder}: already holds {', '.join(there)}; choose a new folder",
-        )
-    is_new = not try_folder(folder).exists()
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(dir=folder, prefix=".init."))
-        try:
-            for name, text in texts.items():
-                (stage / name).write_text(
-                    text,
-                    encoding="utf-8",
-                    newline="\n",
-                )
-            _write_toy(stage)
-            for file in files:
-                (stage / file.name).rename(file)
-        except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
-            if is_new:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        stage.rmdir()
-    return files
+    toy = ("patients.csv", "expression.csv", "slides.csv", "features")
+    return write_study(folder, {"cohort.yaml": COHORT}, _write_toy, toy)
 
 
 def _write_toy(

@@ -21,7 +21,7 @@ from survfuse.cohort.frame_texts import (
     id_column,
     with_ids,
 )
-from survfuse.readers.cell_text import instead_of_number, only_difference
+from survfuse.readers.cell_text import instead_of_number, is_number, only_difference
 from survfuse.readers.genes import is_description
 from survfuse.readers.matrices import MISSING, NamedMatrix
 
@@ -192,15 +192,16 @@ def _numbers(
 ) -> AnyArray:
     """Numbers of a column of other things, NaN where missing."""
     cells = cell_texts(column.to_frame("cell"))["cell"].str.strip()
-    values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
-    wrong = np.flatnonzero(np.isnan(values) & ~cells.isin(MISSING).to_numpy(bool))
+    unknown = cells.isin(MISSING)
+    wrong = np.flatnonzero(~(unknown | cells.map(is_number)))
     if len(wrong):
         cell = cells.iloc[wrong[0]]
         hint = instead_of_number(cell) or "drop the column if it is no gene"
         raise InputError(
             f"{what}: patient {rows[wrong[0]]!r}, {name!r}: {cell[:40]!r} is no number; {hint}",
         )
-    return values
+    # pandas reads numbers a little otherwise than Python
+    return np.array([float(cell) for cell in cells.mask(unknown, "nan")])
 
 
 def _checked(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from survfuse._errors import listed
+from survfuse.cohort.cell_checks import check_cells
 from survfuse.cohort.cohort_data import Cohort, FlowStep
 from survfuse.cohort.duplicates import check_duplicates
 from survfuse.cohort.expression_section import (
@@ -32,7 +33,7 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.slide_table import read_slides
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, ExpressionSpec, TableSpec
-from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
+from survfuse.cohort.tables import note_followup, read_modality_table
 from survfuse.readers.cell_text import only_difference
 
 

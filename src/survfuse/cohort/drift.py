@@ -5,7 +5,9 @@ tiles. The distance is the mean squared deviation along the leading principal co
 the training patients, each in units of its variance there, plus the squared rest in units of the
 mean squared rest. Distances of training patients come from frames fitted without them: distances
 to a mean and along axes that one has helped to choose say nothing about strangers (too short where
-features are few; too long where axes follow the noise of the patients themselves).
+features are few; too long where axes follow the noise of the patients themselves). For that same
+reason a training patient whose data have changed since (rounded, exported again) is compared with
+how far training patients are in a frame that was fitted with them.
 
 Only what the network reads is compared: genes outside the principal components, say, may differ
 unseen. A number of a table far outside the training range, which the network does not read as it
@@ -39,6 +41,7 @@ LEAST_PATIENTS = (
 MOST_PATIENTS = 500  # of the training patients, evenly spaced, when frames are fitted
 RANGE = 0.99  # of the training patients
 SURPRISE = 1e-3  # chance of so many patients outside, below which the cohort differs
+SLACK = 0.01  # of a distance, for a training patient whose data were rounded or exported again
 PATIENTS_AT_ONCE = 16
 
 
@@ -108,10 +111,13 @@ class Usual:
     frame : Frame
     distances : array, (training patients,), increasing
         Each in a frame that was fitted without its patient.
+    own : array, (training patients,), increasing, or None
+        Each in `frame`, which was fitted with its patient; None in bundles of older versions.
     """
 
     frame: Frame
     distances: FloatArray
+    own: FloatArray | None = None
 
     @classmethod
     def fit(cls, x: FloatArray, scale: FloatArray) -> Usual:
@@ -123,7 +129,8 @@ class Usual:
         for index in range(FOLDS):
             held = fold == index
             distances[held] = Frame.fit(x[~held], scale, components).distance(x[held])
-        return cls(Frame.fit(x, scale, components), np.sort(distances))
+        frame = Frame.fit(x, scale, components)
+        return cls(frame, np.sort(distances), np.sort(frame.distance(x)))
 
     @property
     def nominal(self) -> float:
@@ -142,6 +149,15 @@ class Usual:
         distance = self.frame.distance(x) * (1 - 1e-9)
         return 1 - np.searchsorted(self.distances, distance) / len(self.distances)
 
+    def shares(self, x: FloatArray, trained: BoolArray) -> FloatArray:
+        """The same, where some were `trained` on with other data; NaN for these if not known."""
+        share = np.full(len(x), np.nan)
+        share[~trained] = self.share(x[~trained])
+        if self.own is not None:
+            distance = self.frame.distance(x[trained]) * (1 - SLACK)
+            share[trained] = 1 - np.searchsorted(self.own, distance) / len(self.own)
+        return share
+
     def outside(self, share: FloatArray) -> BoolArray:
         """Whether each share is below what the range allows, (patients,)."""
         n = len(self.distances)
@@ -157,7 +173,7 @@ class DriftReport:
     patients : tuple of str
     share : mapping of modality to array, (patients,)
         Share of training patients at least as far; NaN where the modality is absent,
-        too few training patients had it, or its data were trained on.
+        too few training patients had it, or the patient's data were trained on.
     outside : mapping of modality to array of bool, (patients,)
         Farther than the range of the training patients.
     notes : tuple of (patient_id or "", message)
@@ -205,6 +221,7 @@ class Drift:
         self,
         source: BatchSource,
         seen: BoolArray | None = None,
+        trained: BoolArray | None = None,
     ) -> DriftReport:
         """Compare the patients of `source` with the training patients.
 
@@ -213,7 +230,11 @@ class Drift:
         source : BatchSource
         seen : array of bool, (patients,), optional
             Whose very data were trained on: they are not compared with themselves.
+        trained : array of bool, (patients,), optional
+            Who was trained on, perhaps with other data.
         """
+        if trained is None:
+            trained = np.zeros(len(source), dtype=bool)
         share: dict[str, FloatArray] = {}
         outside: dict[str, BoolArray] = {}
         notes: list[tuple[str, str]] = []
@@ -223,11 +244,14 @@ class Drift:
             outside[name] = np.zeros(len(source), dtype=bool)
             usual = self.usual.get(name)
             if usual is not None and present.any():
-                share[name][present] = usual.share(_rows(source, name)[present])
+                x = _rows(source, name)[present]
+                share[name][present] = usual.shares(x, trained[present])
                 share[name][present & _far_values(source, name)] = 0.0
-                outside[name][present] = usual.outside(share[name][present])
+                known = np.isfinite(share[name])
+                outside[name][known] = usual.outside(share[name][known])
+                outside[name][trained] = share[name][trained] == 0
                 notes += _patient_notes(name, usual, source, share[name], outside[name])
-                notes += _cohort_notes(name, usual, outside[name][present])
+                notes += _cohort_notes(name, usual, outside[name][known])
         return DriftReport(source.patients, share, outside, tuple(notes))
 
     def state(self) -> State:
@@ -240,6 +264,8 @@ class Drift:
                 arrays[f"{name}/{part}"] = getattr(one.frame, part)
             arrays[f"{name}/axes"] = one.frame.axes.astype(np.float32)
             arrays[f"{name}/distances"] = one.distances
+            if one.own is not None:
+                arrays[f"{name}/own"] = one.own
         return {"modalities": modalities}, arrays
 
     @classmethod
@@ -267,16 +293,23 @@ class Drift:
                 "variance": (components,),
                 "distances": (None,),
             }
+            if f"{name}/own" in tensors:
+                shapes["own"] = (None,)
             arrays = {}
             for part, shape in shapes.items():
                 stored = stored_array(tensors, f"{name}/{part}", shape)
                 arrays[part] = stored.astype(np.float64)
             distances, rest = arrays.pop("distances"), entry["rest"]
-            if (np.diff(distances) < 0).any() or type(rest) not in (int, float):
+            own = arrays.pop("own", None)
+            falling = (np.diff(distances) < 0).any() or (
+                own is not None and (np.diff(own) < 0).any()
+            )
+            if falling or type(rest) not in (int, float):
                 raise InputError(
                     f"{name}: expected increasing distances, and a number for the rest",
                 )
-            usual[name] = Usual(Frame(rest=float(rest), **arrays), distances)
+            frame = Frame(rest=float(rest), **arrays)
+            usual[name] = Usual(frame, distances, own)
         return cls(usual)
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from survfuse._errors import listed
 from survfuse.cohort.modalities import BagData, ModalityData, PriorData, TableData
 from survfuse.cohort.problems import Problems
 
 MIN_COLUMNS = 5  # clinical columns that must agree before two patients look like one
+MOST_NAMED = 100  # ids to exclude
 
 
 def check_duplicates(
@@ -37,20 +39,37 @@ def check_duplicates(
         what, groups = "expression values", _grouped(data.contents.items())
         if isinstance(data, BagData):
             what, groups = "tile features of a slide", _same_slides(data)
-        for ids in groups:
+        if groups:
+            again = [one for ids in groups for one in ids[1:]]
             problems.at(name).error(
-                f"identical {what}: one patient under {len(ids)} ids?",
-                patients=ids,
-                hint=f"keep one and list the other under `exclude:` of the cohort file ({ids[-1]})",
+                f"identical {what}: {_which(groups)}",
+                patients=_patients(groups),
+                hint="keep one of each and list the others under `exclude:` of the cohort file "
+                f"({listed(again, MOST_NAMED)})",
             )
     clinical = modalities.get("clinical")
     if isinstance(clinical, TableData) and outcome is not None:
-        for ids in _same_rows(clinical, outcome):
+        groups = _same_rows(clinical, outcome)
+        if groups:
+            again = [one for ids in groups for one in ids[1:]]
             problems.at("clinical").warning(
-                "identical clinical values and outcome: one patient under two ids?",
-                patients=ids,
-                hint=f"if so, list one under `exclude:` of the cohort file ({ids[-1]})",
+                f"identical clinical values and outcome: {_which(groups)}",
+                patients=_patients(groups),
+                hint=f"if so, list the others under `exclude:` of the cohort file "
+                f"({listed(again, MOST_NAMED)})",
             )
+
+
+def _which(groups: list[list[str]]) -> str:
+    """Ask whether ids that share their data are one patient."""
+    if len(groups) == 1:
+        return f"one patient under {len(groups[0])} ids?"
+    same = listed(" = ".join(ids) for ids in groups)
+    return f"one patient each under several ids? {same}"
+
+
+def _patients(groups: list[list[str]]) -> list[str]:
+    return [patient for ids in groups for patient in ids]
 
 
 def _grouped(keys: Iterable[tuple[str, object]]) -> list[list[str]]:

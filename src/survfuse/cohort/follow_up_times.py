@@ -12,7 +12,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.outliers import LARGEST
 from survfuse.cohort.problems import Place
 from survfuse.cohort.spec import FirstOf, OutcomeSpec, TimeSpan
-from survfuse.cohort.status_column import as_list
+from survfuse.cohort.status_column import as_list, quoted
 from survfuse.cohort.time_units import DAYS
 from survfuse.readers.cell_text import (
     instead_of_number,
@@ -135,6 +135,11 @@ def _instead(spec: OutcomeSpec, cells: pd.Series[str]) -> str:
         return f"if it means 'not known', outcome.missing: {missing}"
     if isinstance(spec.time, TimeSpan):
         return instead_of_date(kinds[0])
+    if isinstance(spec.time, str) and np.isfinite(read_dates(cells[:1]).days).all():
+        return (
+            "this is a date: name the column with the dates of time zero as well: "
+            f"time: {{from: COLUMN, to: {quoted(spec.time)}}}"
+        )
     return instead_of_number(kinds[0])
 
 

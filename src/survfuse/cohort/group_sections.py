@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from survfuse._errors import listed
 from survfuse.cohort.problems import Place
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, FoldsSpec, GroupSpec
 from survfuse.cohort.table_file import TableFile
-from survfuse.readers.cell_text import only_difference, spellings, whole_cells
+from survfuse.readers.cell_text import (
+    named_spellings,
+    only_difference,
+    spellings,
+    whole_cells,
+)
 from survfuse.readers.matrices import MISSING
 
 
@@ -63,9 +67,11 @@ def read_groups(
         if column is None:
             continue
         place = sources.problems.at("groups", table, group.column)
-        for same in spellings(column.reindex(used).dropna()):
+        same = spellings(column.reindex(used).dropna())
+        if same:
             place.warning(
-                f"{listed(map(repr, same))} are nearly the same; they count as {len(same)} groups",
+                f"{named_spellings(same)} are nearly the same; they count as "
+                f"{sum(map(len, same))} groups",
                 hint="write them the same way",
             )
         groups[name] = column.reindex(used).fillna("")

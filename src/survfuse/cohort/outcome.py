@@ -25,7 +25,7 @@ from survfuse.cohort.status_column import (
     meanings,
 )
 from survfuse.cohort.time_units import doubted_unit, far_times
-from survfuse.readers.cell_text import spellings
+from survfuse.readers.cell_text import named_spellings, spellings
 
 LEAVE_OUT = (
     "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted "
@@ -88,10 +88,11 @@ def read_outcome(
     keep = ~table.cells.index.isin(list(exclude))
     ids = table.cells.index[keep]
     place = sources.problems.at("outcome", spec.table, table.id_column)
-    for same in spellings(ids):
+    same = spellings(ids)
+    if same:
         place.warning(
-            f"ids {listed(map(repr, same))} are nearly the same; they count as "
-            f"{len(same)} patients",
+            f"ids {named_spellings(same)} are nearly the same; they count as "
+            f"{sum(map(len, same))} patients",
             hint="if they are one patient, keep one row, or list one under `exclude:` of the "
             "cohort file",
         )

@@ -102,7 +102,7 @@ class PatientTable:
         lines = listed(texts.groups[differ[0]] + 1)
         ids = self.several[self.id_column][self.patients.isin(differ)]
         kinds = sample_kinds(ids)
-        samples = f"; {kinds}" if kinds else ""
+        samples = f"; {kinds}, which `match: tcga` leaves out" if kinds else ""
         hint = f"{ONE_ROW}; {OTHER_ROWS}"
         if rows == "mean":
             hint = "`rows: mean` averages numbers alone: make them agree, or say `rows: first`"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse.cohort.modalities import (
@@ -213,10 +214,11 @@ def check_prior(
     (column,) = data.columns
     cells = data.source.texts(column)
     wrong = cells[cells.notna() & ~(np.abs(data.column_values()) <= LARGEST)]
-    for cell, same in wrong.groupby(wrong):
-        instead = instead_of_number(str(cell)) or "correct it"
+    hints = [instead_of_number(str(cell)) or "correct it" for cell in wrong]
+    for instead, same in wrong.groupby(pd.Series(hints, wrong.index, dtype=object)):
+        cells_named = listed(map(repr, same.unique()))
         problems.at(data.name, file, column).error(
-            f"expected a number of at most {LARGEST:g} in size, got {cell!r}",
+            f"expected a number of at most {LARGEST:g} in size, got {cells_named}",
             patients=same.index,
             hint=f"{instead}; if it means 'not known', list it under `missing`",
         )

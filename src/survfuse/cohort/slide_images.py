@@ -315,7 +315,7 @@ class _Search:
         for file in _images_below(root, masks):
             by_stem[slide_stem(composed(file.name))].append(file)
         paths = {}
-        absent = []
+        absent, several = [], []
         for slide in slides:
             files = _called(slide, by_stem)
             if len(files) == 1:
@@ -323,13 +323,15 @@ class _Search:
             elif files:
                 named = listed(files, MOST_NAMED)
                 self.reasons[slide] = f"its image could be {named}"
-                place.error(
-                    f"slide {slide!r} could be {named}",
-                    hint="keep one of them, or add a column `path` to the slide table",
-                )
+                several.append(f"slide {slide!r} could be {named}")
             else:
                 absent.append(slide)
                 self.reasons[slide] = f"{root} has no image of its name"
+        if several:
+            place.error(
+                listed(several),
+                hint="keep one of them, or add a column `path` to the slide table",
+            )
         if absent:
             place.error(
                 f"{len(absent)} of {len(list(slides))} slides have no image of their name: "
@@ -349,16 +351,19 @@ class _Search:
         same: dict[Path, list[str]] = defaultdict(list)
         for slide, path in files:
             same[path.resolve()].append(slide)
+        reasons = {}
         for path, slides in same.items():
             if len(slides) > 1:
-                named = listed(map(repr, slides))
-                reason = f"{path} is listed for slides {named}"
+                reason = f"{path} is listed for slides {listed(map(repr, slides))}"
+                reasons[reason] = slides
                 self.reasons.update(dict.fromkeys(slides, reason))
-                self.at().error(
-                    reason,
-                    patients=sorted(set(owners[slides])),
-                    hint="one file is the image, or the mask, of one slide; correct the rows",
-                )
+        if reasons:
+            shared = [slide for slides in reasons.values() for slide in slides]
+            self.at().error(
+                listed(reasons),
+                patients=sorted(set(owners[shared])),
+                hint="one file is the image, or the mask, of one slide; correct the rows",
+            )
 
     def _numbers(
         self,
@@ -371,12 +376,15 @@ class _Search:
         cells = rows[column].dropna()
         values = pd.to_numeric(cells, errors="coerce")
         valid = (values > 0) & (values < np.inf)
-        for slide, cell in cells[~valid].items():
-            if column == "mpp":
+        wrong = cells[~valid]
+        if column == "mpp":
+            for slide, cell in wrong.items():
                 reason = f"its `mpp` is no number > 0, but {cell!r}"
                 self.reasons[str(slide)] = reason
+        if len(wrong):
+            named = [f"{cell!r} (slide {slide!r})" for slide, cell in wrong.items()]
             self.at(column).error(
-                f"slide {slide!r}: expected a number > 0, got {cell!r}",
+                f"expected a number > 0, got {listed(named)}",
                 hint=f"write {_LIKE[column]}, with a decimal point and without a unit, or leave "
                 "it empty",
             )

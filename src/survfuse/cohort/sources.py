@@ -8,7 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from survfuse._errors import listed
-from survfuse.cohort.patient_ids import barcode, normal_samples, patients_of
+from survfuse.cohort.patient_ids import (
+    barcode,
+    normal_samples,
+    patients_of,
+    sample_kinds,
+)
 from survfuse.cohort.patient_table import ONE_ROW, OTHER_ROWS, PatientTable
 from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.spec import ExpressionSpec, Match, PatientColumn, Rows
@@ -252,9 +257,11 @@ class Sources:
             self._refuse_equal(table, equal, where)
         differ = [one for one in dict.fromkeys(ids) if one not in set(equal)]
         if differ:
+            kinds = sample_kinds(table.several[table.id_column])
+            normal = f"; {kinds}, which `match: tcga` leaves out" if kinds else ""
             place.warning(
                 f"{len(differ)} patient(s) have several rows (one per slide or sample?); "
-                f"{MERGED[rows]}: {listed(differ, 5)}",
+                f"{MERGED[rows]}: {listed(differ, 5)}{normal}",
             )
 
     def _refuse_equal(

@@ -161,9 +161,19 @@ def _guess(text: str, spec: OutcomeSpec) -> object:
 
 def _says(text: str, spec: OutcomeSpec) -> int | None:
     """0 or 1 of the column as the text says it by itself, None where it says neither."""
+    happened = says_event(text)
+    return None if happened is None else _bit(spec, happened=happened)
+
+
+def says_event(text: str) -> bool | None:
+    """Whether a text by itself says that the event happened; None where it says neither.
+
+    >>> [says_event(text) for text in ("1:DECEASED", "Alive", "stage II")]
+    [True, False, None]
+    """
     plain = re.sub(r"^[01]:", "", text).strip().casefold()
     if plain in _HAPPENED | _CENSORED:
-        return _bit(spec, happened=plain in _HAPPENED)
+        return plain in _HAPPENED
     return None
 
 

@@ -1,4 +1,4 @@
-"""Clinical and further tables: every cell is what its column was declared to be, or is reported."""
+"""Clinical and further tables: which of their columns are inputs."""
 
 from __future__ import annotations
 
@@ -8,27 +8,17 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
-from survfuse.cohort.column_names import near_name
 from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
-from survfuse.cohort.outliers import LARGEST
 from survfuse.cohort.patient_table import PatientTable
 from survfuse.cohort.problems import Place, Problems, allowing
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, PriorSpec, TableSpec
-from survfuse.cohort.status_column import as_list, quoted
-from survfuse.readers.cell_text import (
-    instead_of_number,
-    only_difference,
-    reads_unknown,
-    spellings,
-)
-from survfuse.readers.matrices import MISSING
+from survfuse.cohort.status_column import quoted
 
 NUMERIC = ColumnSpec(kind="numeric")
 NO_INPUT = "declare the inputs under `columns:`, or remove this section"
@@ -196,40 +186,6 @@ def _check_names(
     )
 
 
-def check_cells(
-    data: TableData,
-    file: str,
-    problems: Problems,
-) -> None:
-    """Report every cell that is not what its column was declared to be.
-
-    Parameters
-    ----------
-    data : TableData
-        Already limited to the patients of the cohort.
-    file : str
-        Name of the table, for the messages.
-    problems : Problems
-        Where problems go.
-    """
-    for column, spec in data.columns.items():
-        place = problems.at(data.name, file, column)
-        cells = data.texts(column)
-        if spec.use and len(cells) and cells.isna().all():
-            place.warning("no patient has a value")
-        if spec.kind == "nominal":
-            _check_categories(data, cells, place)
-            continue
-        wrong = cells[cells.notna() & ~(np.abs(data.numbers(column)) <= LARGEST)]
-        for cell, same in wrong.groupby(wrong):
-            expected, hint = _expected(data, column, str(cell))
-            place.error(
-                f"{expected}, got {cell!r}",
-                patients=same.index,
-                hint=hint,
-            )
-
-
 def note_followup(
     modalities: Mapping[str, ModalityData],
     file_of: Callable[[str], str],
@@ -277,66 +233,3 @@ def note_followup(
                 f"`--allow-followup {shlex.quote(place.column)}` of validate, "
                 f"`{allowing([place.column])}` of crossval and train",
             )
-
-
-def _check_categories(
-    data: TableData,
-    cells: pd.Series[str],
-    place: Place,
-) -> None:
-    """Report categories in two spellings, and those that mean "not known" by default."""
-    for same in spellings(cells.dropna().unique()):
-        place.warning(
-            f"categories {listed(map(repr, same))} differ in letter case or spaces only; they "
-            "are kept apart",
-            hint="write them the same way",
-        )
-    unknown = cells[cells.isin(MISSING)]
-    if unknown.empty:
-        return
-    tokens = [token for token in MISSING if (unknown == token).any()]
-    names = [repr(token) if token else "an empty cell" for token in tokens]
-    place.report(
-        "error" if "" in tokens else "warning",
-        f"{', '.join(names)}: a category like any other, for `missing` does not list it",
-        patients=unknown.index,
-        hint=_missing_hint(data, tokens),
-    )
-
-
-def _missing_hint(
-    data: TableData,
-    tokens: Iterable[str],
-) -> str:
-    """The whole list with these cells: a declared list replaces the default."""
-    section = "clinical" if data.kind == "clinical" else f"modalities.{data.name}"
-    missing = as_list((*data.missing, *tokens))
-    return f"if it means 'not known', add it to {section}.missing: {missing}"
-
-
-def _expected(
-    data: TableData,
-    column: str,
-    cell: str,
-) -> tuple[str, str]:
-    """Say what a cell should have been, and what to do."""
-    levels = data.columns[column].levels
-    unknown = _missing_hint(data, [cell])
-    if levels is None:
-        is_large = np.isfinite(pd.to_numeric(cell, errors="coerce"))
-        size = f" of at most {LARGEST:g} in size" if is_large else ""
-        instead = "" if reads_unknown(cell) else instead_of_number(cell)
-        return f"expected a number{size}", instead or unknown
-    expected = f"expected one of {list(levels)}"
-    if reads_unknown(cell):
-        return expected, unknown
-    difference = only_difference([cell], levels)
-    for level in levels:
-        if f"as {level!r}:" in difference:
-            reason = difference.rpartition(": ")[2]
-            return expected, f"write it as the level {level!r}: {reason}"
-    hint = (
-        f"if it is a level, list it in `levels` at its place, lowest first; {unknown}"
-    )
-    near = near_name(cell, levels)
-    return expected, f"{near} or {hint}" if near else hint

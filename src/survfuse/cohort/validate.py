@@ -86,6 +86,7 @@ def inspect(
     allow_followup: Collection[str] = (),
     verify: bool = False,
     priors: Collection[Path | str] = (),
+    endpoint: str | None = None,
 ) -> Inspection:
     """Read a cohort and collect every problem instead of stopping at the first.
 
@@ -100,7 +101,7 @@ def inspect(
         inputs; any other is an error.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
-    priors : collection of path or str
+    priors, endpoint
         As in :func:`~survfuse.cohort.load_cohort`.
 
     Returns
@@ -116,6 +117,7 @@ def inspect(
             refuse_followup=True,
             verify=verify,
             priors=priors,
+            endpoint=endpoint,
         )
     except ConfigError as error:
         problem = Problem("error", "cohort file", str(error), file=str(path))

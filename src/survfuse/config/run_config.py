@@ -24,6 +24,14 @@ from survfuse.config.frozen import Frozen, build
 from survfuse.config.sections import PARAMETERS
 
 CURVE_REPEATS = 10
+QUICK: Mapping[str, Any] = {
+    "networks": False,
+    "controls": False,
+    "robustness": False,
+    "learning_curve": False,
+    "halves": 0,
+}
+"""What `quick` sets; a field that is given beside it counts all the same."""
 
 
 class CrossvalConfig(Frozen):
@@ -48,6 +56,9 @@ class CrossvalConfig(Frozen):
     """The group of the cohort file that names sites, for `split`."""
     splits_file: Path | None = None
     """Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP; overrides folds, repeats and split."""
+    quick: bool = False
+    """A first look: the model, the clinical baseline and the late fusion alone. Sets networks,
+    controls, robustness and learning_curve to false and halves to 0, where they are not given."""
     networks: bool = True
     """Also train the network on each modality alone and without each; the ridge Cox baselines run
     always."""
@@ -82,6 +93,13 @@ class CrossvalConfig(Frozen):
     halves: int | None = Field(default=None, ge=0)
     """Pairs of models of half the patients, whose explanations of the same others are compared
     (docs/explain.md); null: 4, or none for fusions of networks, for which it takes long."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_quick(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("quick") is True:
+            return {**QUICK, **values}
+        return values
 
     @model_validator(mode="after")
     def _check_curve(self) -> Self:

@@ -183,9 +183,10 @@ def describe_truth(
         What is true of painted slides; empty for bags.
     """
     names = np.array(genes.names)
-    tissue: dict[str, Any] = {
-        "tissue_of_tile": "truth_tissue.npy, in the row order of slides.bags/features.npy",
-    }
+    rows = "in the row order of slides.bags/features.npy"
+    if plan.layout == "chimera":
+        rows = "in the row order of features/features/*.pt, patients sorted by id"
+    tissue: dict[str, Any] = {"tissue_of_tile": f"truth_tissue.npy, {rows}"}
     if plan.images:
         from survfuse.datasets.slide_folder import describe
 

@@ -8,7 +8,7 @@ Everything that is known about the truth lies in ``truth.csv``, ``truth_tissue.n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from survfuse._errors import MissingExtraError
 from survfuse._storage import write_json, write_text
 from survfuse._types import FloatArray
 from survfuse.datasets import outcomes
+from survfuse.datasets.chimera_layout import check_chimera, rewrite_as_chimera
 from survfuse.datasets.cohort_files import (
     cohort_yaml,
     describe_truth,
@@ -35,7 +36,7 @@ from survfuse.datasets.population import (
     gene_world,
 )
 from survfuse.datasets.simulated_tissue import TissueWorld, tissue_world
-from survfuse.datasets.simulation_plan import Plan
+from survfuse.datasets.simulation_plan import Layout, Plan
 from survfuse.datasets.slide_bags import write_slide_bags
 from survfuse.datasets.writing import (
     new_folder,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from survfuse.datasets.slide_orders import Workshop
 
 MODALITIES = ("clinical", "expression", "slides")
+PREFIXES = {"cohort": ("P", "N"), "chimera": ("3A_", "3B_")}
+"""How ids of patients begin in a layout, those of new patients second."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def simulate(
     images: bool = False,
     slide_px: int = 1536,
     defects: bool = False,
+    layout: Layout = "cohort",
 ) -> Path:
     """Simulate a cohort and write it as a folder.
 
@@ -136,11 +140,15 @@ def simulate(
         Longest side of such a slide, 256 to 16384.
     defects : bool
         Let one such slide tell no µm/px and another be damaged; ``simulation.json`` says which.
+    layout : {"cohort", "chimera"}
+        `cohort` writes tables and a cohort file. `chimera` writes the files of the challenge's
+        training data (task 3), as :mod:`survfuse.datasets.chimera_layout` lists them: months, one
+        slide per patient, `leak`, ids from 3A_001, those of `hold_out` from 3B_001.
 
     Returns
     -------
     Path
-        ``out/cohort.yaml``.
+        ``out/cohort.yaml``; with the layout `chimera`, `out`.
 
     Raises
     ------
@@ -153,9 +161,12 @@ def simulate(
     """
     plan = Plan(
         patients, event_rate, signal, strength, tiles, tile_dim, genes, slides, dict(missing or {}),
-        sites, site_hazard, leak, hold_out, seed, unit, images, slide_px, defects,
+        sites, site_hazard, leak, hold_out, seed, unit, images, slide_px, defects, layout,
     )  # fmt: skip
     plan.check()
+    if layout == "chimera":
+        check_chimera(plan)
+        plan = replace(plan, leak=True)
     try_new_folder(out)
     # One stream for the world and one for each draw of patients, so that `hold_out` changes
     # nothing else.
@@ -168,8 +179,11 @@ def simulate(
             _, more = _write_draw(folder / "new", plan, world, new_seed, scale=scale)
             planted += more
         facts = describe_truth(plan, world.genes, world.site_log_hazard, scale, planted)
+        if layout == "chimera":
+            for each in (folder, folder / "new") if hold_out else (folder,):
+                rewrite_as_chimera(each)
         write_json(folder / "simulation.json", facts)
-    return Path(out) / "cohort.yaml"
+    return Path(out) if layout == "chimera" else Path(out) / "cohort.yaml"
 
 
 def _make_world(
@@ -216,7 +230,7 @@ def _write_draw(
     person, molecular, later, absent, tiles = seed.spawn(5)
     patients = draw_patients(
         plan.patients if main else plan.hold_out,
-        prefix="P" if main else "N",
+        prefix=PREFIXES[plan.layout][0 if main else 1],
         sites=plan.sites,
         rng=np.random.default_rng(person),
     )

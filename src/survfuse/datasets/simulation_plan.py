@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import get_args
+from typing import Literal, get_args
 
 from survfuse._errors import ConfigError
 from survfuse.datasets.outcomes import Signal, Unit
 
+Layout = Literal["cohort", "chimera"]
 LARGEST = 16384  # px of 0.5 µm, side of a painted slide
 
 
@@ -35,6 +36,7 @@ class Plan:
     images: bool = False
     slide_px: int = 1536
     defects: bool = False
+    layout: Layout = "cohort"
 
     def check(self) -> None:
         """Refuse numbers that make no cohort.
@@ -62,8 +64,9 @@ class Plan:
             )
 
     def _check_outcome(self) -> None:
-        for name, known in (("signal", get_args(Signal)), ("unit", get_args(Unit))):
-            value = getattr(self, name)
+        choices = {"signal": Signal, "unit": Unit, "layout": Layout}
+        for name, literal in choices.items():
+            known, value = get_args(literal), getattr(self, name)
             if value not in known:
                 raise ConfigError(
                     f"{name}: expected one of {', '.join(known)}, got {value!r}",

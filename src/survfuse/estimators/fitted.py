@@ -147,7 +147,7 @@ class Fitted:
             in_training = self.trained.among(ids)
             unchanged = self.trained.unchanged(cohort, ids, self.transforms.dims)
         if self.drift is not None:
-            drift = self.drift.judge(source, unchanged)
+            drift = self.drift.judge(source, unchanged, in_training)
         notes = [
             *_training_notes(ids, in_training, unchanged),
             *_input_notes(source),
@@ -398,8 +398,8 @@ def _training_notes(
     names = np.array(ids, dtype=object)
     notes = [
         f"{in_training.sum()} of {len(ids)} patients were trained on (in_training: "
-        f"{listed(names[in_training])}): what is predicted for them fits better than it would "
-        "for new patients and must not be scored",
+        f"{listed(names[in_training])}): these predictions are in sample, fit better than they "
+        "would for new patients, and must not be scored",
     ]
     if unchanged.any():
         notes.append(

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from survfuse.evaluation.cells import Watcher
     from survfuse.evaluation.crossval import cross_validate
+    from survfuse.evaluation.plan import Plan
+    from survfuse.evaluation.planning import plan
     from survfuse.evaluation.predictions import evaluate
     from survfuse.results import Result
 
-__all__ = ["Result", "Watcher", "cross_validate", "evaluate"]
+__all__ = ["Plan", "Result", "Watcher", "cross_validate", "evaluate", "plan"]
 
 _HOMES = {
+    "Plan": "survfuse.evaluation.plan",
     "Result": "survfuse.results",
     "Watcher": "survfuse.evaluation.cells",
     "cross_validate": "survfuse.evaluation.crossval",
     "evaluate": "survfuse.evaluation.predictions",
+    "plan": "survfuse.evaluation.planning",
 }
 
 

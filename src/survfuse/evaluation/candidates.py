@@ -208,6 +208,7 @@ def comparators(
     networks: bool,
     controls: bool = False,
     seeds: int = 0,
+    quick: bool = False,
 ) -> list[Candidate]:
     """Everything that runs on the same folds as a model, clinical first.
 
@@ -226,14 +227,16 @@ def comparators(
         the test fold; each costs about as much as the model.
     seeds : int
         How many times the model is fitted again with another seed.
+    quick : bool
+        Of the simple baselines only the clinical one and the late fusion of everything.
     """
     used = modalities_used(cohort, config)
     clinical = [m for m, data in cohort.modalities.items() if data.kind == "clinical"]
     names = tuple(dict.fromkeys([*clinical, *used]))
-    candidates = [baseline("km", "kaplan_meier", (), config)]
-    for name in names:
-        candidates.append(baseline(f"ridge:{name}", "ridge_cox", (name,), config))
-    candidates += _fusion_baselines(cohort, names, config)
+    if quick:
+        candidates = _quick_baselines(clinical, names, config)
+    else:
+        candidates = _simple_baselines(cohort, names, config)
     if networks and len(used) > 1:
         for name in used:
             own = config.model_copy(update={"modalities": (name,)})
@@ -279,6 +282,32 @@ def modalities_used(
     return tuple(
         sorted(names, key=lambda name: cohort.modalities[name].kind != "clinical"),
     )
+
+
+def _quick_baselines(
+    clinical: Sequence[str],
+    names: tuple[str, ...],
+    config: FitConfig,
+) -> list[Candidate]:
+    """Ridge Cox of the clinical tables, and the late fusion of everything."""
+    candidates = []
+    for name in clinical:
+        candidates.append(baseline(f"ridge:{name}", "ridge_cox", (name,), config))
+    if len(names) > 1:
+        candidates.append(baseline("late:all", "late_cox", names, config))
+    return candidates
+
+
+def _simple_baselines(
+    cohort: Cohort,
+    names: tuple[str, ...],
+    config: FitConfig,
+) -> list[Candidate]:
+    """Kaplan-Meier, ridge Cox of each modality, and simple fusions."""
+    candidates = [baseline("km", "kaplan_meier", (), config)]
+    for name in names:
+        candidates.append(baseline(f"ridge:{name}", "ridge_cox", (name,), config))
+    return candidates + _fusion_baselines(cohort, names, config)
 
 
 def _fusion_baselines(

@@ -59,6 +59,13 @@ from survfuse.tuning.search import describe_searches
 
 T = TypeVar("T")
 ON_ALL_REPEATS = {"model", "baseline", "increment", "other"}
+QUICK_NOTE = (
+    "a quick look (crossval.quick): the model, the clinical baseline and the late fusion alone, on "
+    "the same folds. Left out, unless asked for by name: the other baselines, fusions and networks "
+    "with and without each modality, the controls against chance, predictions with less, the "
+    "learning curve, and whether explanations reproduce; run without --quick before you report"
+)
+"""What a reader of a quick run must know."""
 
 
 def cross_validate(
@@ -69,8 +76,9 @@ def cross_validate(
     repeats: int = 1,
     seed: int = 0,
     given_folds: bool = True,
-    networks: bool = True,
-    controls: bool = True,
+    quick: bool = False,
+    networks: bool | None = None,
+    controls: bool | None = None,
     horizons: Sequence[float] | None = None,
     tau: float | None = None,
     test: Cohort | None = None,
@@ -95,12 +103,14 @@ def cross_validate(
         Splits by patient, stratified on the event.
     given_folds : bool
         Use the folds of the cohort file, where it names some, as the first repeat.
-    networks : bool
+    quick : bool
+        A first look: the model, the clinical baseline and the late fusion alone.
+    networks : bool, optional
         Also run the model's network on each modality alone and without each (ridge Cox
-        baselines run always).
-    controls : bool
+        baselines run always); by default yes, unless `quick`.
+    controls : bool, optional
         Also run the model on permuted outcomes, with the epoch chosen on the scored fold,
-        and from other seeds.
+        and from other seeds; by default yes, unless `quick`.
     horizons : sequence of float, optional
         Times at which survival is told; the cohort file's, or 1, 3 and 5 years.
     tau : float, optional
@@ -137,20 +147,22 @@ def cross_validate(
         When a worker died twice on the same fit; finished fits are kept.
     """
     compared = ComparedModels.of(model, name)
-    fields = {
+    fields: dict[str, Any] = {
         "model": compared.config,
         "crossval": {
             "folds": folds,
             "repeats": repeats,
             "seed": seed,
             "given_folds": given_folds,
+            "quick": quick,
             **crossval,
-            "networks": networks,
-            "controls": controls,
         },
         "horizons": None if horizons is None else tuple(horizons),
         "tau": tau,
     }
+    for field, wanted in (("networks", networks), ("controls", controls)):
+        if wanted is not None:
+            fields["crossval"][field] = wanted
     config = build(RunConfig, fields, where="cross_validate")
     with watch_cells(False if watcher is not None else progress) as shown:
         return run(
@@ -200,6 +212,8 @@ def run(
         "executor": executor.name,
         "threads": asdict(Threads.of(executor.threads)),
     }
+    if cohort.spec.chosen is not None:
+        record["endpoint"] = cohort.spec.chosen
     watcher = watcher or Watcher()
     cells = Cells(place, cohort, plan.scale.horizons, executor=executor)
     with ExitStack() as files:
@@ -382,6 +396,8 @@ def _plan(
         with context(other.name):
             check_followup(cohort, other.config)
     horizons, notes = resolve_horizons(config.horizons, cohort)
+    if config.crossval.quick:
+        notes.insert(0, QUICK_NOTE)
     notes += _test_notes(cohort, test)
     config = config.model_copy(
         update={"horizons": horizons, "tau": config.tau or horizons[-1]},
@@ -439,6 +455,7 @@ def _candidates(
         networks=settings.networks,
         controls=settings.controls,
         seeds=settings.seeds - 1 if settings.controls else 0,
+        quick=settings.quick,
     )
     taken = {stem(other.name) for other in baselines}
     for name in (compared.name, *compared.others):

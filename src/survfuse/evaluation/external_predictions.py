@@ -27,6 +27,7 @@ MOST_FOLDS = 1e6  # of a repeat or fold, counted by whatever program
 MOST_HORIZONS = 6
 QUARTILES = (0.25, 0.5, 0.75)
 BLANK = ["", "nan", "na"]
+UNITS = ("days", "months", "years")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class ExternalPredictions:
         Times of the survival columns, rising.
     notes : tuple of str
         What was done to the values.
+    unit : str
+        Of times, as a column `unit` says; empty where the file has none.
     """
 
     table: pd.DataFrame
     times: tuple[float, ...]
     notes: tuple[str, ...]
+    unit: str = ""
 
     @property
     def models(self) -> list[str]:
@@ -141,7 +145,7 @@ def read_external(path: Path | str) -> ExternalPredictions:
     _require_unique(table, path)
     _require_one_outcome(table, path)
     table = table.reset_index(drop=True)
-    return ExternalPredictions(table, tuple(columns), tuple(notes))
+    return ExternalPredictions(table, tuple(columns), tuple(notes), cells.unit())
 
 
 def read_outcome(path: Path | str) -> TimeEvent:
@@ -287,6 +291,17 @@ class _Cells:
         values = self.lower("event").map(FLAGS)
         self.refuse(values.isna(), "event", "1 (event) or 0 (censored)")
         return values == 1
+
+    def unit(self) -> str:
+        """Unit of the times; empty where the file names none, or has `unit` for something else."""
+        units = sorted(set(self.lower("unit")))
+        if not set(units) <= set(UNITS):
+            return ""
+        if len(units) > 1:
+            raise InputError(
+                f"{self.path}: column unit: expected one unit of time, got {listed(units)}",
+            )
+        return units[0]
 
     def training_notes(self) -> list[str]:
         """Say that patients were trained on, where a file of our own predictions marks them."""

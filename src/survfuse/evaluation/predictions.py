@@ -83,7 +83,7 @@ def evaluate(
     tau : float, optional
         End of Uno's C and of integrated scores; the last horizon by default.
     unit : str
-        Of times, for people.
+        Of times, for people; what a column `unit` of the file says by default.
     interval : Interval, optional
     draws : int
         Bootstrap resamples behind intervals of ICI and calibration bands.
@@ -104,6 +104,7 @@ def evaluate(
         Names the file, the column and the line.
     """
     predictions = read_external(path)
+    unit = _unit(str(path), unit, predictions)
     training = None if train is None else read_outcome(train)
     models = _Models(training, list(predictions.notes))
     own = name or predictions.models[0] or MODEL
@@ -193,6 +194,20 @@ class _Models:
             )
         self.notes += [f"{name}: {note}" for note in predictions.notes]
         self.add(name, predictions, predictions.models[0])
+
+
+def _unit(
+    path: str,
+    given: str,
+    predictions: ExternalPredictions,
+) -> str:
+    """Unit of the times: given, or of the file."""
+    own = predictions.unit
+    if given and own and given != own:
+        raise InputError(
+            f"{path}: its column unit says {own}, and {given} was given; leave out the wrong one",
+        )
+    return given or own
 
 
 def _scale(

@@ -17,6 +17,8 @@ from survfuse.survival.concordance import ComparablePairs
 def chance_share(
     folds: Sequence[Fold],
     overlap: float | None = None,
+    *,
+    capped: bool = True,
 ) -> float:
     """Share of the variation of risks that is due to which patients trained the network.
 
@@ -29,6 +31,8 @@ def chance_share(
     folds : sequence of Fold
     overlap : float, optional
         The mean overlap, where repeats do not train on all patients outside the fold.
+    capped : bool
+        Whether an estimate above 1, which a share cannot be, is returned as 1.
 
     Returns
     -------
@@ -36,12 +40,15 @@ def chance_share(
         In [0, 1]; 1 where one repeat leaves it unknown, 0 for a single model (no
         other fold trains on its test patients).
     """
-    return _unstable(folds, _standardised, overlap)
+    share = _unstable(folds, _standardised, overlap)
+    return min(share, 1.0) if capped else share
 
 
 def chance_share_of_difference(
     a: Sequence[Fold],
     b: Sequence[Fold],
+    *,
+    capped: bool = True,
 ) -> float:
     """Share of the variation of a difference in concordance that is due to the training patients.
 
@@ -52,6 +59,8 @@ def chance_share_of_difference(
     ----------
     a, b : sequence of Fold
         Of two models, paired.
+    capped : bool
+        As of :func:`chance_share`.
     """
     others = {fold.place: fold for fold in b}
 
@@ -63,9 +72,10 @@ def chance_share_of_difference(
         return influence_a - influence_b
 
     try:
-        return _unstable(a, influence)
+        share = _unstable(a, influence)
     except NotComputableError:
         return 1.0
+    return min(share, 1.0) if capped else share
 
 
 def _unstable(
@@ -85,7 +95,7 @@ def _unstable(
         columns = {"value": value(part), "fold": Pooled(part).stratum}
         tables.append(pd.DataFrame(columns, index=pd.Index(ids, dtype=object)))
     shares = [_changed(*pair, overlap) for pair in combinations(tables, 2)]
-    return min(float(np.mean(shares)), 1.0)
+    return float(np.mean(shares))
 
 
 def _changed(

@@ -45,6 +45,7 @@ from survfuse.figures.kaplan_meier_figure import (
     risk_groups,
 )
 from survfuse.figures.learning_figure import learning_curve, plot_learning_curve
+from survfuse.figures.plan_figure import plot_plan_power, plot_plan_width
 from survfuse.figures.survival_figure import plot_survival
 from survfuse.figures.svg import COLOURS, STYLE_SHEET, draw, draw_both
 from survfuse.figures.weight_figures import plot_weights, weights
@@ -74,6 +75,8 @@ __all__ = [
     "plot_increments",
     "plot_kaplan_meier",
     "plot_learning_curve",
+    "plot_plan_power",
+    "plot_plan_width",
     "plot_robustness",
     "plot_subgroups",
     "plot_survival",

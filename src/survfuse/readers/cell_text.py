@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from survfuse._errors import InputError
+from survfuse._errors import InputError, listed
 
 _UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF), "")
 _BLANKS = dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F), " ")
@@ -241,6 +241,16 @@ def spellings(texts: Iterable[str]) -> list[tuple[str, ...]]:
         form = whole(_spaced(text)).casefold().strip(" ._")
         forms.setdefault(form, set()).add(text)
     return [tuple(sorted(same)) for same in forms.values() if len(same) > 1]
+
+
+def named_spellings(groups: Sequence[Sequence[str]]) -> str:
+    """Name groups of texts that are nearly the same.
+
+    >>> named_spellings([("P1", "p1_")]), named_spellings([("a", "A"), ("b", "B")])
+    ("'P1', 'p1_'", "('a', 'A'), ('b', 'B')")
+    """
+    names = [listed(map(repr, same)) for same in groups]
+    return names[0] if len(names) == 1 else listed(f"({name})" for name in names)
 
 
 _INSTEAD: tuple[tuple[str, str], ...] = (

@@ -203,7 +203,7 @@ def expression_of(
     values = matrix.values
     notes = list(matrix.notes)
     if not by_patient:
-        rows, columns, values = columns, rows, values.T
+        rows, columns, values = columns, rows, np.ascontiguousarray(values.T)
         columns, values = _named(columns, values, notes)
     other = "genes_by_patients" if by_patient else "patients_by_genes"
     if looks_like_genes(rows):
@@ -271,7 +271,7 @@ def _select_genes(
         *one_of_each(
             before.tolist(),
             names.tolist(),
-            values[:, ~strange.to_numpy()],
+            values[:, ~strange.to_numpy()] if left_out else values,
             duplicates,
             source,
         ),

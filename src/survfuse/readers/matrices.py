@@ -18,6 +18,7 @@ from survfuse._storage import read_json
 from survfuse._types import AnyArray, FloatArray
 from survfuse.readers.genes import is_description
 from survfuse.readers.h5ad import read_h5ad
+from survfuse.readers.quick_numbers import quick_numbers
 from survfuse.readers.table_files import parquet_texts, read_parquet
 from survfuse.readers.table_rows import PARQUET, TableRows, check_choices, rows_of
 
@@ -94,7 +95,8 @@ def read_matrix(
             matrix = _parquet(source, id_column, unknown, suffix)
         else:
             table = rows_of(source, sheet=sheet, encoding=encoding)
-            matrix = _text(source, table, id_column, unknown, suffix, unnamed)
+            choices = _Choices(id_column, unknown, suffix, unnamed, encoding)
+            matrix = _text(source, table, choices)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
@@ -123,13 +125,21 @@ def _refuse_choices(
 # -- text
 
 
+@dataclass(frozen=True)
+class _Choices:
+    """How a text is read; see :func:`read_matrix`."""
+
+    id_column: str | None
+    missing: frozenset[str]
+    suffix: str | None
+    unnamed: bool
+    encoding: str | None
+
+
 def _text(
     source: Path,
     table: TableRows,
-    id_column: str | None,
-    missing: frozenset[str],
-    suffix: str | None,
-    unnamed: bool,
+    choices: _Choices,
 ) -> NamedMatrix:
     lines = table.rows
     _, header = next(lines)
@@ -140,23 +150,35 @@ def _text(
             f"{source}: begins as a GCT file; remove the lines before its header (#1.2 and the "
             "two sizes)",
         )
-    place = _id_place(source, names, id_column)
-    used, notes = _numeric_places(names, place, suffix)
+    place = _id_place(source, names, choices.id_column)
+    used, notes = _numeric_places(names, place, choices.suffix)
     columns = [names[column] for column in used]
+    notes = (*table.notes, *notes)
+    quick = table.layout and quick_numbers(
+        source,
+        table.layout,
+        header,
+        place,
+        used,
+        missing=choices.missing,
+        encoding=choices.encoding,
+    )
+    if quick:
+        return NamedMatrix(quick[0], columns, quick[1], notes)
     ids: list[str] = []
     rows: list[AnyArray] = []
     for line, cells in lines:
         row_id = cells[place].strip()
-        if not (row_id or unnamed):
+        if not (row_id or choices.unnamed):
             raise InputError(
                 f"{source}: line {line}: the id in column {names[place]!r} is empty",
             )
         ids.append(row_id)
         numbers = [cells[column] for column in used]
-        rows.append(_numbers(numbers, row_id, columns, source, missing))
+        rows.append(_numbers(numbers, row_id, columns, source, choices.missing))
     refuse_claim(source, len(rows) * len(columns) * np.dtype(np.float64).itemsize)
     values = np.stack(rows) if rows else np.zeros((0, len(columns)))
-    return NamedMatrix(ids, columns, values, (*table.notes, *notes))
+    return NamedMatrix(ids, columns, values, notes)
 
 
 def _id_place(

@@ -31,10 +31,13 @@ class TableRows:
         Number of the line (of text) or row (of a workbook), and its cells.
     notes : tuple of str
         What was not as the suffix promises.
+    layout : Layout or None
+        Of a delimited text.
     """
 
     rows: Iterator[tuple[int, list[str]]]
     notes: tuple[str, ...]
+    layout: Layout | None = None
 
 
 def format_of(path: Path) -> str:
@@ -105,7 +108,8 @@ def rows_of(
     """
     if check_choices(path, sheet, encoding) in DELIMITERS:
         layout = layout_of(path, encoding)
-        return TableRows(text_rows(path, layout, encoding), layout.notes(path))
+        rows = text_rows(path, layout, encoding)
+        return TableRows(rows, layout.notes(path), layout)
     numbered, notes = workbook_rows(path, sheet)
     layout = Layout(",", 0, row_names=False)
     cells = ((row, list(map(composed, texts))) for row, texts in numbered)

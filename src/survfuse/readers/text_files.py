@@ -41,10 +41,14 @@ _USUAL = ("cp1252", "latin-1", "cp1250", "mac-roman")
 _SHOWN = 40  # characters
 
 
+_XENA = ("clinicalmatrix", "hiseqv2", "hiseqv2_pancan", "hiseqv2_percentile")
+"""Ends of names under which UCSC Xena hands out tab-separated text without a suffix."""
+
+
 def format_of_text(path: Path) -> str:
     """Return the suffix without ``.gz`` or ``.zip``, in lower case."""
-    name = path.name.lower()
-    return Path(name.removesuffix(".gz").removesuffix(".zip")).suffix
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zip")
+    return ".tsv" if name.endswith(_XENA) else Path(name).suffix
 
 
 def check_encoding(path: Path, encoding: str) -> str:
@@ -92,19 +96,30 @@ def open_text(
         When this is another kind of file, or a ``.zip`` of several files (named).
     """
     codec = None if encoding is None else check_encoding(path, encoding)
+    with open_bytes(path, wide=is_wide(codec)) as (file, stream):
+        if codec in (None, "utf-8"):
+            codec = "utf-16" if stream.wide else "utf-8-sig"
+        with io.TextIOWrapper(file, codec, errors, newline="") as text:
+            yield text, stream
+
+
+@contextmanager
+def open_bytes(
+    path: Path,
+    *,
+    wide: bool = False,
+) -> Iterator[tuple[io.BufferedReader[Limited], Limited]]:
+    """Open the bytes of a text, unpacked; as :func:`open_text`."""
     regular_file(path)
     with ExitStack() as stack:
-        stream = Limited(*_bytes(path, stack), wide=is_wide(codec))
+        stream = Limited(*_bytes(path, stack), wide=wide)
         buffered = io.BufferedReader(stream, 2**16)
         with refusals(path, lambda: 0):
             start = buffered.peek(32).lstrip().lower()
         for known, what in _STARTS.items():
             if start.startswith(known.lower()):
                 raise InputError(f"{path}: {what}")
-        if codec in (None, "utf-8"):
-            codec = "utf-16" if stream.wide else "utf-8-sig"
-        text = io.TextIOWrapper(buffered, codec, errors, newline="")
-        yield stack.enter_context(text), stream
+        yield buffered, stream
 
 
 def is_wide(codec: str | None) -> bool:

@@ -90,6 +90,9 @@ def usual_share(counts: Matrix) -> Matrix:
     return np.asarray(mean / mean.sum())
 
 
+_SOME = 20  # patients that mostly tell whether all add up to one number
+
+
 @dataclass(frozen=True, eq=False)
 class Figures:
     """What is looked at to judge a matrix.
@@ -110,7 +113,8 @@ class Figures:
     @cached_property
     def known(self) -> Matrix:
         """All values that are not missing, (values,)."""
-        return np.asarray(self.values[np.isfinite(self.values)])
+        finite = np.isfinite(self.values)
+        return self.values.reshape(-1) if finite.all() else self.values[finite]
 
     @cached_property
     def low(self) -> float:
@@ -153,9 +157,18 @@ class Figures:
 
     def one_library(self, base: float) -> bool:
         """Whether base ** values - 1 adds up to the same in all patients, to 1 %."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            totals = np.nansum(np.power(base, self.values) - 1, axis=1)
+        few = self._sums(base, _SOME)
+        if few.min() > 0 and few.max() > 1.03 * few.min():
+            return False  # these alone are not within 1 % of any number
+        totals = self._sums(base, len(self.values))
+        with np.errstate(invalid="ignore"):
             return bool((np.abs(totals / np.median(totals) - 1) < 0.01).all())
+
+    def _sums(self, base: float, patients: int) -> Matrix:
+        """Sum of base ** values - 1 of the first patients, (patients,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            powers = np.power(base, self.values[:patients])
+            return np.asarray(np.nansum(powers - 1, axis=1))
 
     @property
     def within_log(self) -> bool:

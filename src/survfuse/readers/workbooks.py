@@ -54,6 +54,26 @@ def workbook_rows(
         merged cells, formulas without a value, a password, excessive size, and whatever makes the
         library fail.
     """
+    about, rows = _read(path, sheet)
+    _check(path, sheet, about)
+    first = about["start"][0] + 1
+    notes = []
+    if path.suffix.lower() == ".xls":
+        notes.append(
+            "of an old workbook (.xls), cells with an error (#N/A) are read as empty; save it as "
+            ".xlsx where it has such cells",
+        )
+    return list(enumerate(rows, first)), tuple(notes)
+
+
+def sheet_names(path: Path) -> list[str]:
+    """Names of the sheets of a workbook."""
+    about, _ = _read(path, None)
+    return [str(name) for name in about["sheets"]]
+
+
+def _read(path: Path, sheet: str | None) -> tuple[Mapping[str, Any], list[list[str]]]:
+    """What a workbook says about itself, and the rows of a sheet; none where it is not clear."""
     size = regular_file(path)
     if path.suffix.lower() != ".xls":
         size = _unpacked_size(path, size)
@@ -64,15 +84,7 @@ def workbook_rows(
     with answers(path, "workbook", seconds, memory, **question) as process:
         about = process.answer()
         rows = _receive(path, process, about, memory) if about["name"] else []
-    _check(path, sheet, about)
-    first = about["start"][0] + 1
-    notes = []
-    if path.suffix.lower() == ".xls":
-        notes.append(
-            "of an old workbook (.xls), cells with an error (#N/A) are read as empty; save it as "
-            ".xlsx where it has such cells",
-        )
-    return list(enumerate(rows, first)), tuple(notes)
+    return about, rows
 
 
 def _unpacked_size(path: Path, size: int) -> int:

@@ -483,9 +483,13 @@ class CohortRecord(TypedDict):
 
 
 class RunRecord(TypedDict, total=False):
-    """``run.json``: how the run was made. `hashes` names "input" for foreign predictions."""
+    """``run.json``: how the run was made. `hashes` names "input" for foreign predictions.
+
+    `endpoint` is the chosen one of the several `outcomes` of a cohort file.
+    """
 
     model: Required[str]
+    endpoint: Text
     clinical: Text
     command: Text
     started: Text

@@ -57,7 +57,11 @@ def open_study(
         return BundleStudy(model, data, source, compared), damaged
     if (source / RECORD).is_file():
         result = Result.read(source)
-        data = load_cohort(cohort, need_outcome=False)
+        data = load_cohort(
+            cohort,
+            need_outcome=False,
+            endpoint=result.record.get("endpoint"),
+        )
         if not set(data.patients).intersection(result.predictions["patient_id"]):
             raise InputError(
                 f"{source}: none of its patients is in {cohort}; give the cohort of the run",

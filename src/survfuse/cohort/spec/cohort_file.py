@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from survfuse._errors import ConfigError
 from survfuse._yaml import read_yaml
+from survfuse.cohort.blanks import refuse_blanks
 from survfuse.cohort.spec.base import Section
 from survfuse.cohort.spec.endpoint import OutcomeSpec
 from survfuse.cohort.spec.groups import FoldsSpec, GroupSpec
@@ -296,4 +297,5 @@ def load_spec(path: Path | str) -> CohortSpec:
             f"{path}: expected a mapping with name, outcome and modalities, got "
             f"{type(values).__name__}",
         )
+    refuse_blanks(values, str(path))
     return build(CohortSpec, values, where=str(path))
