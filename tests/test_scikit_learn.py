@@ -383,11 +383,14 @@ def test_the_rows_of_an_array_have_no_names() -> None:
     assert prediction.in_training is not None
     assert prediction.in_training.tolist() == [True] * 10 + [False] * 10
     table = ridge().fit(TABLE.iloc[:40][["age", "marker"]], Y[:40], unit="months")
-    np.testing.assert_allclose(
-        prediction.log_risk,
-        table.predict(TABLE.iloc[30:50][["age", "marker"]]).log_risk,
-        atol=0.2,  # other inner folds, as the patients have other names
+    named = table.predict(TABLE.iloc[30:50][["age", "marker"]])
+    # Other inner folds, as the patients have other names, and so another penalty.
+    assert np.corrcoef(prediction.log_risk, named.log_risk)[0, 1] > 0.999
+    counted = TABLE[["age", "marker"]].reset_index(drop=True)
+    again = (
+        ridge().fit(counted.iloc[:40], Y[:40], unit="months").predict(counted[30:50])
     )
+    np.testing.assert_array_equal(again.in_training, prediction.in_training)
     twice = ridge().fit(np.vstack([X, X[:1]]), np.append(Y, Y[:1]), unit="months")
     assert len(twice.predict(np.vstack([X, X[:1]])).log_risk) == 61
 

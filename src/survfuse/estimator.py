@@ -144,7 +144,7 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         ----------
         X : Cohort, CohortRows, DataFrame or array (patients, columns)
             A cohort, or some of its patients, as scikit-learn takes them out of it. A table or an
-            array is one of clinical variables; the index of a DataFrame names its patients.
+            array is one of clinical variables; an index of texts names its patients.
         y : structured array, (patients,), optional
             Events and times as scikit-survival has them. With a cohort it is ``cohort.y``, and must
             be the outcome that the cohort has. A sequence of ids in its place is `patients`.

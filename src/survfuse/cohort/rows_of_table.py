@@ -38,8 +38,8 @@ def rows_of_table(
     Parameters
     ----------
     X : DataFrame or array, (patients, columns)
-        The index names the patients of a DataFrame; those of an array have no names, so that equal
-        rows are the same patient everywhere.
+        An index of texts names the patients of a DataFrame. Rows of an array, and of a table whose
+        index counts, have no names: rows of the same values are the same patient everywhere.
     y : structured array, (patients,), optional
         Events and times.
     unit : {"days", "months", "years"}, optional
@@ -54,7 +54,9 @@ def rows_of_table(
     CohortError
         For cells that cannot be used.
     """
-    table = X if isinstance(X, pd.DataFrame) else _named(X)
+    table = X if isinstance(X, pd.DataFrame) else _columns_named(X)
+    if pd.api.types.is_integer_dtype(table.index):
+        table = table.set_axis(_names_of_rows(table))
     ids = [str(one) for one in table.index]
     twice = [one for one, count in Counter(ids).items() if count > 1]
     if twice:
@@ -77,12 +79,16 @@ def rows_of_table(
     return CohortRows(Cohort.from_frames(name="X", **frames), tuple(ids))
 
 
-def _named(X: np.ndarray[Any, Any]) -> pd.DataFrame:
-    """An array as a table whose patients are named by their values."""
+def _columns_named(X: np.ndarray[Any, Any]) -> pd.DataFrame:
+    return pd.DataFrame(X, columns=[f"x{n}" for n in range(X.shape[1])])
+
+
+def _names_of_rows(table: pd.DataFrame) -> list[str]:
+    """Name of each row by its values; equal rows are numbered."""
     names: list[str] = []
     counts: Counter[str] = Counter()
-    for row in X.tolist():
-        name = sha256_text(repr(row))[:16]
+    for row in table.to_numpy(object):
+        name = sha256_text(repr(list(map(str, row))))[:16]
         counts[name] += 1
         names.append(name if counts[name] == 1 else f"{name}-{counts[name]}")
-    return pd.DataFrame(X, index=names, columns=[f"x{n}" for n in range(X.shape[1])])
+    return names
