@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,8 @@ class StartingPoint:
         The cohort file, where it is written by hand.
     endpoint : str
         Endpoint to choose, of several.
-    added : mapping of str to str
-        Lines added by hand to the drafted cohort file: the line that each precedes, and itself.
+    filled : mapping of str to str
+        Blanks of the drafted cohort file that are filled by hand, and their values.
     """
 
     name: str
@@ -39,12 +40,12 @@ class StartingPoint:
     init: tuple[str, ...] = ()
     by_hand: str = ""
     endpoint: str = ""
-    added: Mapping[str, str] = field(default_factory=dict)
+    filled: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:
         """Lines that a person writes."""
-        return len(self.by_hand.splitlines()) + len(self.added)
+        return len(self.by_hand.splitlines()) + len(self.filled)
 
     def options(self, data: Path) -> list[str]:
         """Options of `init` for files in a folder."""
@@ -74,12 +75,12 @@ class StartingPoint:
             (data / "cohort.yaml").write_text(self.by_hand)
             return data / "cohort.yaml"
         code = run("init", folder / "study", *self.options(data))
-        assert code == 0, f"init of {self.name} ended with {code}"
+        expected = 3 if self.filled else 0
+        assert code == expected, f"init of {self.name} ended with {code}"
         file = folder / "study" / "cohort.yaml"
         text = file.read_text()
-        for before, line in self.added.items():
-            assert before in text
-            text = text.replace(before, f"{line}\n{before}")
+        for name, value in self.filled.items():
+            text = re.sub(rf"\b{name}: \"\?\?\?.*", f"{name}: {value}", text)
         file.write_text(text)
         return file
 
@@ -290,13 +291,13 @@ POINTS = (
         "symbols that stand twice",
         _genes,
         (*_OUTCOME, "--expression", "./counts.tsv"),
-        added={"  unit: counts": "  duplicates: sum"},
+        filled={"duplicates": "sum"},
     ),
     StartingPoint(
         "several rows per patient",
         _visits,
         (*_OUTCOME, "--table", "./blood.csv"),
-        added={"    columns:\n      hb": "    rows: mean"},
+        filled={"rows": "mean"},
     ),
     StartingPoint(
         "one embedding per slide", _embeddings, (*_OUTCOME, "--features", "./titan")

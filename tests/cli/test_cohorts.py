@@ -454,6 +454,22 @@ def test_simulate_is_refused_for_impossible_numbers(
         assert not (tmp_path / "x").exists()
 
 
+def test_a_challenge_folder_becomes_a_cohort_by_three_commands(
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    out, study = tmp_path / "train", tmp_path / "study"
+    small = ("--patients", "30", "--genes", "60", "--tiles", "6", "--tile-dim", "8")
+    ended = command("simulate", "-o", out, "--layout", "chimera", *small)
+    assert ended.out.endswith(
+        f"next: survfuse init STUDY --format chimera --outcome {out}\n"
+    )
+    assert command("init", study, "--format", "chimera", "--outcome", out).code == 0
+    assert command("validate", study / "cohort.yaml").code == 0
+    ended = command("simulate", "-o", tmp_path / "x", "--layout", "folders", *small)
+    assert (ended.code, "expected one of cohort, chimera" in ended.err) == (2, True)
+
+
 def test_simulate_paints_slides_and_says_what_comes_next(
     command: Command,
     tmp_path: Path,

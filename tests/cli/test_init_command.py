@@ -201,15 +201,6 @@ def test_what_cannot_be_drafted_says_why(
 @pytest.mark.parametrize(
     ("words", "patterns"),
     [
-        (
-            (
-                "--outcome",
-                "tcga_luad/patients.csv",
-                "--expression",
-                "tcga_luad/omics_z.csv.gz",
-            ),
-            "clinical + expression + cnv + mut",
-        ),
         (("--outcome", "hancock/patients.csv"), "clinical"),
         (
             (
@@ -238,6 +229,27 @@ def test_several_endpoints_of_real_tables(
     assert ended.code == 0, ended.out
     assert f" {patterns} " in ended.out
     assert "\n0 errors" in ended.out
+
+
+def test_luad_with_three_kinds_of_molecules(
+    command: Command,
+    shared_data: Path,
+    tmp_path: Path,
+) -> None:
+    data = shared_data / "tcga_luad"
+    words = (
+        "--outcome",
+        data / "patients.csv",
+        "--expression",
+        data / "omics_z.csv.gz",
+    )
+    ended = command("init", tmp_path / "s", *words)
+    assert ended.code == 0, ended.err
+    cohort = load_cohort(tmp_path / "s" / "cohort.yaml", endpoint="pfi")
+    assert cohort.outcome is not None
+    assert (len(cohort.outcome), int(cohort.outcome["event"].sum())) == (422, 171)
+    assert list(cohort.modalities) == ["clinical", "expression", "cnv", "mut"]
+    assert cohort.modalities["expression"].features == 1555
 
 
 def test_hancock_columns_of_hindsight_are_no_inputs(

@@ -26,3 +26,13 @@ def test_many_patients_under_two_ids_are_one_problem(files: CohortFiles) -> None
         "018",
     ]
     assert inspect(files.write()).ok
+
+
+def test_clinical_columns_may_be_called_as_the_outcome_is(files: CohortFiles) -> None:
+    names = ["event", "time", "c", "d", "e"]
+    for place, name in enumerate(names):
+        files.patients[name] = [
+            str((7 * row + place) % 23) for row in range(len(files.patients))
+        ]
+        files.spec["clinical"]["columns"][name] = {"kind": "numeric"}
+    assert inspect(files.write()).ok

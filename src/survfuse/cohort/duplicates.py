@@ -96,6 +96,6 @@ def _same_rows(
         return []
     cells = pd.DataFrame({column: data.texts(column) for column in data.columns})
     cells = cells[cells.notna().sum(axis=1) >= MIN_COLUMNS].fillna("")
-    frame = cells.join(outcome, how="inner")
+    frame = cells.join(outcome, how="inner", lsuffix=" of the table")
     rows = map(tuple, frame.itertuples(index=False, name=None))
     return _grouped(zip(map(str, frame.index), rows, strict=True))

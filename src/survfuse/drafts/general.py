@@ -129,6 +129,8 @@ def _put_clinical(
         ask_rows(section, table, own.value)
     if section.section("columns").items:
         draft.items["clinical"] = section
+    else:
+        draft.notes += section.notes
     return own.value if own else None
 
 

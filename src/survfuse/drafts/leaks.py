@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 
@@ -10,11 +11,11 @@ from survfuse._errors import InputError
 from survfuse.cohort.cohort import read_cohort
 from survfuse.cohort.leakage import Leak
 from survfuse.drafts.draft import Draft, Section
-from survfuse.drafts.guess import Blank, Choice, Guess
+from survfuse.drafts.guess import Choice, Guess
 
 
 def put_leaks(draft: Draft) -> None:
-    """Mark the columns of clinical tables that give the outcome away as `use: false`.
+    """Mark the columns of tables that give the outcome away as `use: false`.
 
     Parameters
     ----------
@@ -22,40 +23,60 @@ def put_leaks(draft: Draft) -> None:
         Blanks whose answers are listed are filled with the first one for the search: a column
         that parts the patients by their status does so whichever status is the event.
     """
-    if "clinical" not in draft.items:
-        return
-    columns = draft.section("clinical").section("columns")
-    for leak in _find(draft):
+    tables = _tables(draft)
+    for leak in _find(draft, tables):
+        if leak.modality not in tables or leak.grade == "possible":
+            continue
+        columns = tables[leak.modality].section("columns")
         item = columns.items.get(leak.column)
-        if leak.modality != "clinical" or not isinstance(item, Guess):
-            continue
-        if leak.grade == "possible" or not isinstance(item.value, dict):
-            continue
-        value = {**item.value, "known": "followup", "use": False}
-        reason = f"the outcome under another name: it {leak.evidence}"
-        columns.add(leak.column, value, reason, certain=leak.grade == "certain")
+        if isinstance(item, Guess) and isinstance(item.value, dict):
+            value = {**item.value, "known": "followup", "use": False}
+            reason = f"the outcome under another name: it {leak.evidence}"
+            columns.add(leak.column, value, reason, certain=leak.grade == "certain")
 
 
-def _find(draft: Draft) -> tuple[Leak, ...]:
-    """Leaks of the clinical columns for each endpoint; none where the draft cannot be read yet."""
+def _tables(draft: Draft) -> dict[str, Section]:
+    """Sections of tables whose columns are declared, by the name of the modality."""
+    sections = {"clinical": draft.items.get("clinical")}
+    further = draft.items.get("modalities")
+    if isinstance(further, Section):
+        sections.update(further.items)
+    tables = {}
+    for name, section in sections.items():
+        if isinstance(section, Section) and isinstance(
+            section.items.get("columns"), Section
+        ):
+            tables[name] = section
+    return tables
+
+
+def _find(draft: Draft, tables: Mapping[str, Section]) -> list[Leak]:
+    """Leaks of the tables for each endpoint; none where they cannot be read yet."""
+    if not tables:
+        return []
     leaks: list[Leak] = []
     for outcome in _outcomes(draft):
         probe = Draft(name="probe")
         if "match" in draft.items:
             probe.items["match"] = draft.items["match"]
         probe.items["outcome"] = _filled(outcome)
-        probe.items["clinical"] = draft.items["clinical"]
-        if probe.blanks():
-            continue
-        with tempfile.TemporaryDirectory(prefix="survfuse-init-") as folder:
-            path = Path(folder) / "cohort.yaml"
-            path.write_text(probe.to_yaml(), encoding="utf-8")
-            try:
-                cohort, _ = read_cohort(path)
-            except InputError:
-                continue
-        leaks += [] if cohort is None else cohort.leaks
-    return tuple(leaks)
+        for name, section in tables.items():
+            place = probe if name == "clinical" else probe.section("modalities")
+            place.items[name] = _filled(section)
+        if not probe.blanks():
+            leaks += _leaks_of(probe)
+    return leaks
+
+
+def _leaks_of(probe: Draft) -> tuple[Leak, ...]:
+    with tempfile.TemporaryDirectory(prefix="survfuse-init-") as folder:
+        path = Path(folder) / "cohort.yaml"
+        path.write_text(probe.to_yaml(), encoding="utf-8")
+        try:
+            cohort, _ = read_cohort(path)
+        except InputError:
+            return ()
+    return () if cohort is None else cohort.leaks
 
 
 def _outcomes(draft: Draft) -> list[Section]:
@@ -66,17 +87,12 @@ def _outcomes(draft: Draft) -> list[Section]:
     return [one] if isinstance(one, Section) else []
 
 
-def _filled(outcome: Section) -> Section:
-    """Copy an outcome with the first answer to each blank; months where the unit is open."""
-    copy = Draft(items=deepcopy(outcome.items))
+def _filled(section: Section) -> Section:
+    """Copy a section with the first answer to each blank; months where the unit is open."""
+    copy = Draft(items=deepcopy(section.items))
     for place, blank in copy.blanks().items():
         if blank.choices:
             copy.fill(place, blank.choices[0])
         elif place == "unit":
             copy.fill(place, Choice("months", "unit", "months"))
     return Section(copy.items)
-
-
-def open_blanks(draft: Draft) -> dict[str, Blank]:
-    """Blanks that have a few answers, by their place."""
-    return {place: blank for place, blank in draft.blanks().items() if blank.choices}

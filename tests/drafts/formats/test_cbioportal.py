@@ -40,7 +40,7 @@ def test_samples_of_other_studies_become_patients(study: Study, tmp_path: Path) 
     path = study("cbioportal", outcome=root)
     assert "match" not in path.read_text()
     written = pd.read_csv(path.parent / "expression.csv", index_col=0)
-    assert list(written.index) == [f"P-{row:07d}" for row in range(PATIENTS)]
+    assert list(written.columns) == [f"P-{row:07d}" for row in range(PATIENTS)]
     cohort = load_cohort(path, endpoint="os")
     assert len(cohort.modalities["expression"].patients) == PATIENTS
 
@@ -105,3 +105,17 @@ def test_what_is_absent_is_said_in_the_words_of_cbioportal(tmp_path: Path) -> No
         format_card("cbioportal").draft(Given(outcome=root))
     with pytest.raises(ConfigError, match="got the file"):
         format_card("cbioportal").draft(Given(outcome=root / MATRIX))
+
+
+def test_a_clinical_column_that_is_the_outcome_is_marked(
+    study: Study, tmp_path: Path
+) -> None:
+    root = write_cbioportal(tmp_path / "luad")
+    table = _read(root / "data_clinical_patient.txt")
+    table["TUMOR_BOARD"] = table["OS_STATUS"].map({"1:DECEASED": "A", "0:LIVING": "B"})
+    write_cbioportal_table(root / "data_clinical_patient.txt", table)
+    path = study("cbioportal", outcome=root)
+    assert (
+        "TUMOR_BOARD: {kind: nominal, known: followup, use: false}" in path.read_text()
+    )
+    assert load_cohort(path, endpoint="os").modalities["clinical"].features == 3

@@ -40,11 +40,12 @@ def test_stamp_by_its_folder(study: Study, tmp_path: Path) -> None:
     _check(study("stamp", outcome=write_stamp(tmp_path / "stamp")), "uni2")
 
 
-def test_stamp_by_its_files(study: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["outcome", "clinical"])
+def test_stamp_by_its_files(study: Study, tmp_path: Path, option: str) -> None:
     root = write_stamp(tmp_path / "stamp")
     path = study(
         "stamp",
-        outcome=root / "clini.csv",
+        **{option: root / "clini.csv"},
         slides=root / "slide.csv",
         features=root / "features",
     )
@@ -114,6 +115,12 @@ def test_clam_with_and_without_its_dataset_table(
     _check(path, None)
     assert "h5_files" in path.read_text()  # with coordinates, unlike pt_files
     assert (path.parent / "slides.csv").exists() is not with_table
+
+
+def test_the_folder_of_features_itself_will_do(study: Study, tmp_path: Path) -> None:
+    root = write_clam(tmp_path / "clam")
+    own = root / "FEATURES_DIRECTORY/pt_files"
+    _check(study("clam", outcome=root / "outcome.csv", features=own), None)
 
 
 def test_clam_refuses_folders_and_tables_of_others(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from layouts import DAYS, PATIENTS, people, write_xena, write_xena_gdc
@@ -31,6 +32,20 @@ def test_samples_of_the_tcga_hub_become_patients(study: Study, tmp_path: Path) -
         == table["progressed"].sum()
     )
     assert len(load_cohort(path, endpoint="dss")) == PATIENTS - 1
+
+
+def test_of_two_tumours_the_primary_is_taken(study: Study, tmp_path: Path) -> None:
+    root = write_xena(tmp_path / "xena")
+    matrix = pd.read_csv(root / "HiSeqV2.gz", sep="\t", index_col=0)
+    patient = people().ids[5]
+    matrix.insert(0, f"{patient}-06", 9.0 + matrix[f"{patient}-01"])
+    matrix.to_csv(root / "HiSeqV2.gz", sep="\t")
+    path = study("xena", outcome=root)
+    assert "rows: first" in path.read_text()
+    expression = load_cohort(path, endpoint="os").modalities["expression"].expression
+    row = expression.patients.index(patient)
+    own = np.log2(people().counts.loc[patient] + 1)
+    np.testing.assert_allclose(expression.values[row], own, atol=1e-4)
 
 
 def test_hindsight_of_the_clinical_matrix_is_no_input(

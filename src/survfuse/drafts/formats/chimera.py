@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from survfuse._errors import ConfigError, listed
-from survfuse.drafts.draft import Draft
+from survfuse.drafts.draft import Draft, Section
 from survfuse.drafts.formats.chimera_fields import (
     ENDPOINT,
     MISSING,
@@ -59,7 +61,7 @@ def draft_chimera(given: Given) -> Draft:
     _put_outcome(draft, fields)
     _put_clinical(draft, fields)
     put_expression(draft, data)
-    _put_slides(draft, given, root, data)
+    _put_slides(draft, given, root, data, fields)
     if fields.twice:
         names = ", ".join(
             f"{first} and {second}" for first, second in fields.twice.items()
@@ -112,15 +114,12 @@ def _put_clinical(draft: Draft, fields: Fields) -> None:
         del draft.items["clinical"]
 
 
-def _put_slides(draft: Draft, given: Given, root: Path, data: Path) -> None:
-    tensors = _by_patient(files_below(given.features or root, "*_HE.pt"), "_HE.pt")
-    if given.features is None and data != root:
-        tensors = {
-            patient: file
-            for patient, file in tensors.items()
-            if file.is_relative_to(root / "features") or file.is_relative_to(data)
-        }
-    images = _by_patient(files_below(given.slides or data, "*_HE.tif"), "_HE.tif")
+def _put_slides(
+    draft: Draft, given: Given, root: Path, data: Path, fields: Fields
+) -> None:
+    place = given.slides or data
+    tensors = _of_patients(given.features or root, "_HE.pt", fields)
+    images = _of_patients(place, "_HE.tif", fields)
     if not tensors and not images:
         draft.note("no slides: neither <ID>_HE.pt (released features) nor <ID>_HE.tif")
         return
@@ -128,27 +127,16 @@ def _put_slides(draft: Draft, given: Given, root: Path, data: Path) -> None:
     owners = {f"{patient}_HE": patient for patient in {**images, **tensors}}
     columns: dict[str, dict[str, str]] = {}
     if images:
-        place = given.slides or data
-        columns["path"] = {
-            f"{patient}_HE": file.relative_to(place).as_posix()
-            for patient, file in images.items()
-        }
-        masks = _by_patient(files_below(place, "*_HE_mask.tif"), "_HE_mask.tif")
-        columns["mask"] = {
-            f"{patient}_HE": file.relative_to(place).as_posix()
-            for patient, file in masks.items()
-        }
+        masks = _of_patients(place, "_HE_mask.tif", fields)
+        columns = {"path": _places(images, place), "mask": _places(masks, place)}
     put_slide_table(draft, section, owners, "<ID>_HE is the slide of <ID>", columns)
     if images:
-        section.add("images", given.slides or data, f"{len(images)} slides")
-        section.add(
-            "masks", given.slides or data, f"{len(columns['mask'])} tissue masks"
-        )
-    _put_features(draft, tensors)
+        section.add("images", place, f"{len(images)} slides")
+        section.add("masks", place, f"{len(columns['mask'])} tissue masks")
+    _put_features(section, tensors)
 
 
-def _put_features(draft: Draft, tensors: dict[str, Path]) -> None:
-    section = draft.section("slides")
+def _put_features(section: Section, tensors: Mapping[str, Path]) -> None:
     if not tensors:
         section.add(
             "features",
@@ -156,30 +144,33 @@ def _put_features(draft: Draft, tensors: dict[str, Path]) -> None:
             "no <ID>_HE.pt: `survfuse extract` writes them",
         )
         return
-    folders = {file.parent for file in tensors.values()}
-    folder = folders.pop() if len(folders) == 1 else Path(*_common(folders | folders))
+    folder = Path(os.path.commonpath([file.parent for file in tensors.values()]))
     section.add("features", folder, f"{len(tensors)} files")
     width = feature_width(folder)
     if width == UNI:
-        section.add("encoder", "uni", "1024 wide, as the released features")
+        section.add("encoder", "uni", f"{UNI} wide, as the released features")
     else:
         section.note(
             f"{width} features a tile: not the released ones (UNI, {UNI}); add `encoder`"
         )
 
 
-def _by_patient(files: list[Path], ending: str) -> dict[str, Path]:
-    return {file.name.removesuffix(ending): file for file in files}
+def _of_patients(folder: Path, ending: str, fields: Fields) -> dict[str, Path]:
+    """Files of this ending, by patient; of patients without clinical data none."""
+    files: dict[str, Path] = {}
+    for file in files_below(folder, f"*{ending}"):
+        patient = file.name.removesuffix(ending)
+        if patient in fields.patients:
+            files.setdefault(patient, file)
+    return files
 
 
-def _common(folders: set[Path]) -> tuple[str, ...]:
-    """Parts of the path that all folders share."""
-    parts = []
-    for names in zip(*(folder.parts for folder in sorted(folders)), strict=False):
-        if len(set(names)) > 1:
-            break
-        parts.append(names[0])
-    return tuple(parts)
+def _places(files: Mapping[str, Path], folder: Path) -> dict[str, str]:
+    """Places of files relative to a folder, by slide."""
+    return {
+        f"{patient}_HE": file.relative_to(folder).as_posix()
+        for patient, file in files.items()
+    }
 
 
 CHIMERA = Format(

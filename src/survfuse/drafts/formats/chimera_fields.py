@@ -53,6 +53,7 @@ _LABELS = {
 }
 DOSES = "no_instillations"
 FIELDS = ("age", *LEVELS, DOSES, *LABELS)
+_NAMES = {name.casefold(): name for name in FIELDS}
 
 
 @dataclass(frozen=True)
@@ -121,26 +122,10 @@ def read_fields(files: Mapping[str, Path]) -> Fields:
     InputError
         When a file is no object of texts and numbers.
     """
-    names = {name.casefold(): name for name in FIELDS}
     changed: Counter[str] = Counter()
-    patients: dict[str, dict[str, str]] = {}
+    patients = {}
     for patient, file in sorted(files.items()):
-        content = read_json(file)
-        if not isinstance(content, dict):
-            raise InputError(
-                f"{file}: expected an object of fields, got {type(content).__name__}"
-            )
-        fields: dict[str, str] = {}
-        for key, value in content.items():
-            name = names.get(str(key).strip().casefold(), str(key))
-            if name in fields:
-                raise InputError(f"{file}: {name} stands twice, in two letter cases")
-            text = _text(value, f"{file}: {key}")
-            fields[name] = _level(name, text)
-            for before, after in ((key, name), (text, fields[name])):
-                if before != after:
-                    changed[f"{before} to {after}"] += 1
-        patients[patient] = fields
+        patients[patient] = _read_patient(file, changed)
     present = {name for fields in patients.values() for name in fields}
     columns = [name for name in FIELDS if name in present]
     columns += sorted(present - set(columns))
@@ -149,6 +134,26 @@ def read_fields(files: Mapping[str, Path]) -> Fields:
         pairs = [f"{change} ({count})" for change, count in sorted(changed.items())]
         notes.append(f"letter case made one: {listed(pairs, 12)}")
     return Fields(patients, tuple(columns), tuple(notes), _same_patient(patients))
+
+
+def _read_patient(file: Path, changed: Counter[str]) -> dict[str, str]:
+    """Texts by field of one patient; spellings that are changed are counted."""
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{file}: expected an object of fields, got {type(content).__name__}"
+        )
+    fields: dict[str, str] = {}
+    for key, value in content.items():
+        name = _NAMES.get(key.strip().casefold()) or str(key)
+        if name in fields:
+            raise InputError(f"{file}: {name} stands twice, in two letter cases")
+        text = _text(value, f"{file}: {key}")
+        fields[name] = _level(name, text)
+        for before, after in ((key, name), (text, fields[name])):
+            if before != after:
+                changed[f"{before} to {after}"] += 1
+    return fields
 
 
 def _text(value: Any, where: str) -> str:

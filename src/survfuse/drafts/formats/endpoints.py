@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from survfuse._errors import listed
 from survfuse._types import FloatArray
 from survfuse.drafts.columns import put_columns
 from survfuse.drafts.draft import Draft, Section
+from survfuse.drafts.ids import participant
 from survfuse.drafts.tables import GivenTable, known, numbers, unknown_words
 from survfuse.drafts.words import ENDPOINTS
 from survfuse.readers.matrices import MISSING
@@ -155,3 +157,17 @@ def put_clinical(
     if not section.section("columns").items:
         del draft.items["clinical"]
         draft.note(f"{table.path.name}: no column that may be a clinical input")
+
+
+def put_samples(section: Section, samples: Sequence[str]) -> None:
+    """Take the first sample of a patient, where TCGA barcodes of tumours name several.
+
+    Samples are ordered by their codes, so that the primary tumour (01) comes before a metastasis
+    (06); those of normal tissue (10 to 29) do not count.
+    """
+    tumours = [one for one in samples if not "10" <= one[13:15] <= "29"]
+    counts = Counter(map(participant, tumours))
+    several = [patient for patient, count in counts.items() if count > 1]
+    if several:
+        evidence = f"{len(several)} patients have several, such as {listed(several, 2)}"
+        section.add("rows", "first", f"{evidence}; 01 comes before 06", certain=False)

@@ -12,6 +12,7 @@ from survfuse.drafts.formats.endpoints import NamedEndpoint, put_clinical, put_e
 from survfuse.drafts.formats.gdc_counts import put_counts
 from survfuse.drafts.formats.layout import one_file
 from survfuse.drafts.given import Format, Given
+from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.tables import GivenTable, known, read_given
 from survfuse.readers.cell_text import reads_unknown
 
@@ -32,6 +33,8 @@ _INPUTS = (
     "prior_malignancy",
 )
 """Fields of the GDC that are known at diagnosis."""
+_GROUPS = ("", "cases", "demographic", "diagnoses", "project")
+"""What stands before the point of a column, in newer tables."""
 _WORDS = {"Dead": 1, "Alive": 0}
 
 
@@ -72,6 +75,7 @@ def draft_gdc(given: Given) -> Draft:
     folder = given.expression or given.outcome
     if folder is not None and folder.is_dir():
         put_counts(draft, folder)
+    put_leaks(draft)
     return draft
 
 
@@ -96,9 +100,9 @@ def _fields(table: GivenTable) -> dict[str, str]:
     fields: dict[str, str] = {}
     for column in map(str, table.frame):
         group, _, field = column.rpartition(".")
-        if group not in ("", "cases", "demographic", "diagnoses", "project"):
+        if group not in _GROUPS or (field == "submitter_id" and group != "cases"):
             continue
-        if column == "case_submitter_id" or column == "cases.submitter_id":
+        if column == "case_submitter_id":
             field = "submitter_id"
         fields.setdefault(field, column)
     absent = [

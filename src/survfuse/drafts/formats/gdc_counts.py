@@ -7,13 +7,12 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from survfuse._errors import ConfigError, InputError, listed
 from survfuse._gate import regular_file
 from survfuse.drafts.draft import Draft
 from survfuse.drafts.formats.layout import files_below
 from survfuse.drafts.tables import read_given
+from survfuse.readers.table_rows import rows_of
 
 ENDING = ".rna_seq.augmented_star_gene_counts.tsv"
 _GENE, _COUNT = "gene_id", "unstranded"
@@ -105,11 +104,12 @@ def _counts(file: Path) -> Iterator[tuple[str, str]]:
         raise InputError(
             f"{file}: more than {_LARGEST} bytes; a file of counts has 4 MB"
         )
-    frame: pd.DataFrame = read_given(file).frame
-    absent = [name for name in (_GENE, _COUNT) if name not in frame]
+    rows = rows_of(file).rows
+    _, header = next(rows)
+    absent = [name for name in (_GENE, _COUNT) if name not in header]
     if absent:
-        raise InputError(
-            f"{file}: no column {listed(absent)}, has {listed(map(str, frame), 8)}"
-        )
-    genes = frame[~frame[_GENE].str.startswith("N_")]
-    yield from zip(genes[_GENE], genes[_COUNT], strict=True)
+        raise InputError(f"{file}: no column {listed(absent)}, has {listed(header, 8)}")
+    gene, count = header.index(_GENE), header.index(_COUNT)
+    for _, cells in rows:
+        if not cells[gene].startswith("N_"):
+            yield cells[gene], cells[count]

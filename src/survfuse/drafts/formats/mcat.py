@@ -10,6 +10,7 @@ from survfuse.drafts.formats.clam import ENDINGS, FOLDERS
 from survfuse.drafts.formats.endpoints import NamedEndpoint, put_clinical, put_endpoints
 from survfuse.drafts.formats.layout import files_below, folder_of_features
 from survfuse.drafts.given import Format, Given
+from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.tables import GivenTable, known, numbers, read_given
 
 _ENDPOINTS = {"": "os", "_dss": "dss", "_pfi": "pfi", "_dfi": "dfi"}
@@ -45,6 +46,7 @@ def draft_mcat(given: Given) -> Draft:
         draft.section("groups").add("site", "site", "tissue source site of the barcode")
     _put_genes(draft, table)
     _put_slides(draft, given, table)
+    put_leaks(draft)
     return draft
 
 

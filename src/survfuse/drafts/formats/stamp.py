@@ -26,6 +26,8 @@ def draft_stamp(given: Given) -> Draft:
     ConfigError
         When a table is not there, or lacks `PATIENT` or `FILENAME`.
     """
+    if given.outcome is None and given.clinical is not None:
+        given = replace(given, outcome=given.clinical, clinical=None)
     if given.outcome is None:
         raise ConfigError(f"--format stamp: expected {STAMP.needs}")
     given = _named(given, given.outcome)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 from survfuse._errors import ConfigError
-from survfuse.drafts.draft import Draft
-from survfuse.drafts.formats.endpoints import NamedEndpoint, put_clinical, put_endpoints
+from survfuse.drafts.draft import Draft, Section
+from survfuse.drafts.formats.endpoints import (
+    NamedEndpoint,
+    put_clinical,
+    put_endpoints,
+    put_samples,
+)
 from survfuse.drafts.formats.layout import files_below, folder_of, one_file
 from survfuse.drafts.given import Format, Given
+from survfuse.drafts.header import column_names
 from survfuse.drafts.ids import are_samples
+from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.tables import GivenTable, known, read_given
+from survfuse.readers.table_rows import rows_of
 
 _SURVIVAL = ("*survival.tsv", "*survival.tsv.gz", "*_survival.txt", "*survival.txt.gz")
 _CLINICAL = (
@@ -26,11 +33,9 @@ _UNITS = {
     "star_tpm": ("log2tpm", "log2(tpm + 1)"),
     "star_fpkm": ("log2fpkm", "log2(fpkm + 1)"),
     "htseq_fpkm": ("log2fpkm", "log2(fpkm + 1)"),
-    "HiSeqV2_PANCAN": ("zscore", "centred over all cancers"),
     "HiSeqV2": ("log2counts", "log2(norm_count + 1)"),
-    "RSEM_gene_tpm": ("log2tpm", "log2(tpm + 0.001)"),
 }
-"""Unit by a part of the file's name, as Xena's pages of the datasets say it."""
+"""Unit by the end of the file's name, as Xena's pages of the datasets say it."""
 _ENDPOINTS = ("OS", "DSS", "DFI", "PFI")
 
 
@@ -68,6 +73,7 @@ def draft_xena(given: Given) -> Draft:
     put_endpoints(draft, survival, sample, endpoints)
     _put_clinical(draft, given, folder)
     _put_expression(draft, given, folder, survival.path)
+    put_leaks(draft)
     return draft
 
 
@@ -100,18 +106,12 @@ def _put_clinical(draft: Draft, given: Given, folder: Path) -> None:
         (name for name in names if name in table.frame), str(table.frame.columns[0])
     )
     put_clinical(draft, table, sample, {"_PATIENT", "sample_type", "_INTEGRATION"})
+    if "match" in draft.items and "clinical" in draft.items:
+        put_samples(draft.section("clinical"), list(table.frame[sample]))
 
 
 def _put_expression(draft: Draft, given: Given, folder: Path, survival: Path) -> None:
-    file = given.expression
-    if file is None:
-        patterns = [
-            f"*{part}{ending}"
-            for part in _UNITS
-            for ending in ("", ".gz", ".tsv*", ".txt*")
-        ]
-        found = [path for path in files_below(folder, *patterns) if path != survival]
-        file = found[0] if found else None
+    file = given.expression or _matrix_of(folder, survival)
     if file is None:
         draft.note("no expression: no file called like " + ", ".join(_UNITS))
         return
@@ -120,28 +120,44 @@ def _put_expression(draft: Draft, given: Given, folder: Path, survival: Path) ->
     section.add(
         "orientation", "genes_by_patients", "a row per gene, a column per sample"
     )
+    if "match" in draft.items:
+        put_samples(section, column_names(file)[1:])
     first = _first_gene(file)
     kind = "ensembl" if first.startswith("ENSG") else "symbol"
     section.add("genes", kind, f"{first}, …")
-    part = next((part for part in _UNITS if part in file.name), None)
-    if part is None:
-        evidence = (
-            f"{file.name} is no name of Xena's whose unit is known; its page says it"
-        )
-        section.ask(
-            "unit", "log2counts, log2tpm, log2fpkm or zscore", evidence=evidence
-        )
-    else:
+    _put_unit(section, file.name)
+
+
+def _matrix_of(folder: Path, survival: Path) -> Path | None:
+    """First matrix below a folder whose name says its unit."""
+    for path in files_below(folder, "*"):
+        if path != survival and _part(path.name):
+            return path
+    return None
+
+
+def _part(name: str) -> str:
+    """Part of a file's name that says its unit; empty where none does."""
+    plain = name.removesuffix(".gz").removesuffix(".tsv").removesuffix(".txt")
+    return next((part for part in _UNITS if plain.endswith(part)), "")
+
+
+def _put_unit(section: Section, name: str) -> None:
+    part = _part(name)
+    if part:
         unit, why = _UNITS[part]
         section.add("unit", unit, f"{part}: {why}, as its page says")
+        return
+    evidence = f"{name} is no name of Xena's whose unit is known; its page says it"
+    section.ask("unit", "log2counts, log2tpm, log2fpkm or zscore", evidence=evidence)
 
 
 def _first_gene(file: Path) -> str:
-    """First cell of the second line."""
-    opener = gzip.open if file.name.endswith(".gz") else open
-    with opener(file, "rt", encoding="utf-8", errors="replace") as lines:
-        lines.readline(2**24)
-        return lines.readline(2**16).split("\t")[0].strip()
+    """First cell below the header."""
+    rows = rows_of(file).rows
+    next(rows)
+    _, cells = next(rows, (0, [""]))
+    return cells[0]
 
 
 XENA = Format(
