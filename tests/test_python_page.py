@@ -13,6 +13,7 @@ from survfuse._errors import NothingLearnedWarning
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "python.md"
 
 
+@pytest.mark.slow
 def test_every_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = PAGE.read_text(encoding="utf-8")
