@@ -461,7 +461,9 @@ def test_a_challenge_folder_becomes_a_cohort_by_three_commands(
     out, study = tmp_path / "train", tmp_path / "study"
     small = ("--patients", "30", "--genes", "60", "--tiles", "6", "--tile-dim", "8")
     ended = command("simulate", "-o", out, "--layout", "chimera", *small)
-    assert ended.out.endswith(f"next: survfuse init STUDY --format chimera --outcome {out}\n")
+    assert ended.out.endswith(
+        f"next: survfuse init STUDY --format chimera --outcome {out}\n"
+    )
     assert command("init", study, "--format", "chimera", "--outcome", out).code == 0
     assert command("validate", study / "cohort.yaml").code == 0
     ended = command("simulate", "-o", tmp_path / "x", "--layout", "folders", *small)

@@ -47,7 +47,7 @@ def init(
     ] = None,
     slides: Annotated[
         Path | None,
-        option("Folder of slide images."),
+        option("Folder of slide images, or a table of slides and patients."),
     ] = None,
     format_name: Annotated[
         str | None,
