@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from builders import CohortFiles, cohort_files
 from survfuse._errors import CohortError
@@ -368,3 +369,29 @@ def test_groups_lost_to_a_trifle_of_the_ids_are_told(clinical: CohortFiles) -> N
     assert [p.message for p in load_cohort(clinical.write()).problems] == [
         "no patient has a group",
     ]
+
+
+def test_endpoints_of_a_public_table(shared_data: Path, tmp_path: Path) -> None:
+    table = shared_data / "tcga_luad" / "patients.csv"
+    outcomes, columns = {}, {}
+    for name in ("os", "pfi"):
+        columns[name] = [f"{name}_days", f"{name}_event"]
+        time, event = columns[name]
+        outcome = {"table": str(table), "patient": "case_id", "unit": "days"}
+        outcomes[name] = {**outcome, "time": time, "event": event}
+    inputs = {"table": str(table), "columns": {"age": "numeric"}}
+    spec = {"name": "luad", "match": "tcga", "outcomes": outcomes, "clinical": inputs}
+    path = tmp_path / "cohort.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    raw = pd.read_csv(table).set_index("case_id")
+    for name, (time, event) in columns.items():
+        cohort = load_cohort(path, endpoint=name)
+        own = raw.loc[list(cohort.patients)]
+        assert cohort.endpoint == name
+        assert cohort.events == int(own[event].sum())
+        assert cohort.outcome is not None
+        assert cohort.outcome["time"].sum() == own[time].sum()
+    inputs["columns"] = {"age": "numeric", "pfi_days": "numeric"}
+    path.write_text(yaml.safe_dump(spec))
+    with pytest.raises(CohortError, match="'pfi_days': this column is the outcome"):
+        load_cohort(path, endpoint="os")

@@ -68,6 +68,51 @@ def test_the_same_frames_as_files_have_the_same_fingerprint(tmp_path: Path) -> N
     )
 
 
+def test_the_forms_of_cohort_files_mean_the_same_here(tmp_path: Path) -> None:
+    table = patients()
+    table["patient_id"] = [f"TCGA-AA-{number:04}-01A" for number in range(40)]
+    table["vital"] = np.where(table["dead"] == 1, "DEAD", "Alive")
+    table["death"] = table["months"].where(table["dead"] == 1)
+    table["contact"] = table["months"].where(table["dead"] == 0)
+    rna = expression(table)
+    rna.insert(1, "gene2", rna["GENE2"] + 1)
+    rna = rna.rename(columns={"gene2": "GENE3"})
+    rna = pd.concat(
+        [rna, rna.iloc[:2].set_axis([f"{one[:-3]}02A" for one in rna.index[:2]])]
+    )
+    rna.index.name = "sample"
+    time = {"first_of": ["death", "contact"]}
+    event = {"column": "vital", "happened": ["DEAD"], "censored": ["Alive"]}
+    about = {
+        "match": "tcga",
+        "outcome": {**OUTCOME, "time": time, "event": event},
+        "clinical": {"table": "patients.csv", "columns": {"age": "numeric"}},
+        "expression": {
+            "path": "rna.csv",
+            "unit": "log2tpm",
+            "rows": "mean",
+            "duplicates": "mean",
+        },
+    }
+    rna.to_csv(tmp_path / "rna.csv")
+    files = written(tmp_path, about, patients=table)
+    memory = made(
+        table,
+        time=time,
+        event=event,
+        clinical=["age"],
+        expression=rna,
+        expression_unit="log2tpm",
+        match="tcga",
+        rows="mean",
+        duplicates="mean",
+    )
+    assert memory.patients[0] == "TCGA-AA-0000"
+    assert memory.fingerprint() == files.fingerprint()
+    again = load_cohort(memory.to_yaml(tmp_path / "again"))
+    assert again.fingerprint() == memory.fingerprint()
+
+
 def test_bags_of_arrays_and_of_files_are_one(tmp_path: Path) -> None:
     table = patients(12)
     own = bags(table)
@@ -353,9 +398,11 @@ def test_temporary_stores_go_with_their_cohort(tmp_path: Path) -> None:
     subset = cohort.subset(cohort.patients[:4])
     store = cohort.modalities["slides"].store  # type: ignore[union-attr]
     folder = store.path.parent
-    again = pickle.loads(pickle.dumps(store))  # noqa: S301 - as it travels to a worker
-    np.testing.assert_array_equal(again.features, store.features)
-    del cohort, store, again
+    again = pickle.loads(pickle.dumps(cohort))  # noqa: S301 - as it travels to a worker
+    assert again.fingerprint() == cohort.fingerprint()
+    tiles = again.modalities["slides"].store.features
+    np.testing.assert_array_equal(tiles, store.features)
+    del cohort, store, again, tiles
     gc.collect()
     assert folder.is_dir()
     del subset
@@ -370,8 +417,6 @@ def test_a_cohort_in_memory_is_cross_validated_explained_and_saved(
     cohort = made(
         table,
         clinical=["age", "sex"],
-        expression=expression(table),
-        expression_unit="log2tpm",
         bags={"slides": bags(table)},
     )
     about: dict[str, Any] = {"folds": 2, "networks": False, "controls": False}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import torch
 
 from survfuse._errors import FeatureFileError
 from survfuse.readers import (
@@ -178,3 +180,60 @@ def test_names_that_no_file_can_have(name: str) -> None:
     assert str(caught.value).isprintable()
     with pytest.raises(FeatureFileError, match="no such folder"):
         find_features(name)
+
+
+VECTOR = np.arange(8, dtype=np.float32)
+
+
+def save_slide(path: Path, key: str, values: np.ndarray, coords: bool) -> Path:
+    """Write the one vector of a slide, with the coordinates of its tiles if wanted."""
+    arrays = {key: values} | ({"coords": np.zeros((30, 2), np.int64)} if coords else {})
+    if path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    elif path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".pt":
+        torch.save({name: torch.tensor(array) for name, array in arrays.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["features", "feats", "slide_embedding", "image_embedding", "last_layer_embed"],
+)
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".pt"])
+@pytest.mark.parametrize("coords", [False, True])
+@pytest.mark.parametrize("shape", [(8,), (1, 8)])
+def test_one_vector_of_a_slide_as_its_maker_writes_it(
+    tmp_path: Path,
+    key: str,
+    suffix: str,
+    coords: bool,
+    shape: tuple[int, ...],
+) -> None:
+    path = save_slide(tmp_path / f"s{suffix}", key, VECTOR.reshape(shape), coords)
+    got = read_features(path)
+    assert got.coords is None
+    np.testing.assert_array_equal(got.values, [VECTOR])
+
+
+def test_the_other_outputs_of_slide_encoders_are_left_aside(tmp_path: Path) -> None:
+    layers = {f"layer_{n}_embed": torch.ones(1, 8) for n in range(3)}
+    saved = {**layers, "last_layer_embed": torch.tensor(VECTOR)[None]}
+    torch.save(saved, tmp_path / "gigapath.pt")
+    saved = {
+        "image_latents": torch.ones(1, 512, 8),
+        "image_embedding": torch.tensor(VECTOR)[None],
+    }
+    torch.save(saved, tmp_path / "prism.pt")
+    for name in ("gigapath", "prism"):
+        got = read_features(tmp_path / f"{name}.pt")
+        np.testing.assert_array_equal(got.values, [VECTOR])
+
+
+def test_tiles_come_before_the_vector_of_their_slide(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["features"], file["slide_embedding"] = np.ones((3, 8), np.float32), VECTOR
+    assert read_features(tmp_path / "s.h5").values.shape == (3, 8)

@@ -408,3 +408,52 @@ def test_bytes_changed_anywhere_give_a_matrix_or_an_answer(path: Path) -> None:
         except InputError:
             refused += 1
     assert refused
+
+
+@pytest.fixture
+def layered(path: Path) -> Path:
+    """The same file with a dense and a sparse layer."""
+    double = sparse.csc_matrix(2 * VALUES)
+    with h5py.File(path, "r+") as file:
+        file["layers/counts"] = np.round(VALUES)
+        group = file.create_group("layers/double")
+        group.attrs.update({"encoding-type": "csc_matrix", "shape": [6, 5]})
+        for part in ("data", "indices", "indptr"):
+            group[part] = getattr(double, part)
+        file["layers/elsewhere"] = h5py.ExternalLink("other.h5", "/X")
+    return path
+
+
+def test_layers(layered: Path) -> None:
+    np.testing.assert_array_equal(read_h5ad(layered, None)[2], VALUES)
+    np.testing.assert_array_equal(read_h5ad(layered, None, "counts")[2], VALUES.round())
+    np.testing.assert_array_equal(read_h5ad(layered, None, "double")[2], 2 * VALUES)
+    got = read_expression(layered, unit="counts", genes="symbol", layer="counts")
+    np.testing.assert_array_equal(got.values, VALUES.round())
+
+
+@pytest.mark.parametrize("name", ["raw", "double/data", "..", "counts\0"])
+def test_a_layer_that_is_not_there(layered: Path, name: str) -> None:
+    message = r"x\.h5ad: no layer .*; it has 'counts', 'double', 'elsewhere'"
+    with pytest.raises(InputError, match=message):
+        read_h5ad(layered, None, name)
+    with pytest.raises(InputError, match="'layers/elsewhere' is a link to another fi"):
+        read_h5ad(layered, None, "elsewhere")
+
+
+def test_layers_of_files_that_have_none(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no layer 'counts'; it has none"):
+        read_h5ad(path, None, "counts")
+    (tmp_path / "t.csv").write_text("id,A,B\nP1,1,2\n")
+    with pytest.raises(
+        InputError, match=r"t\.csv: is read without `layer` \('counts' "
+    ):
+        read_expression(
+            tmp_path / "t.csv", unit="counts", genes="symbol", layer="counts"
+        )
+
+
+def test_a_layer_of_another_shape(layered: Path) -> None:
+    replace(layered, "layers/counts", VALUES[:4])
+    with pytest.raises(InputError, match=r"layers/counts has shape \(4, 5\), but obs"):
+        read_h5ad(layered, None, "counts")

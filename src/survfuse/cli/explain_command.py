@@ -99,6 +99,9 @@ def explain(
     """
     from survfuse._errors import PartialError, listed
     from survfuse._places import staged_folder
+    from survfuse.results.explanation_folder import try_explanation_folder
+
+    target = try_explanation_folder(out, force=force)
     from survfuse.cli.agreement_step import with_agreement_of
     from survfuse.cli.output import print_problems
     from survfuse.cohort import load_cohort
@@ -106,11 +109,10 @@ def explain(
     from survfuse.estimator import SurvivalFusion
     from survfuse.explanations import explain as explained_by
     from survfuse.report.explanation_page import write_page
-    from survfuse.results.explanation_folder import try_explanation_folder, write_record
+    from survfuse.results.explanation_folder import write_record
     from survfuse.results.explanation_maps import write_maps
     from survfuse.results.explanation_tables import write_tables
 
-    target = try_explanation_folder(out, force=force)
     wanted = map_options(maps, map_formats, scores, origin)
     model = SurvivalFusion.load(bundle)
     allowed = model.config.inputs.allow_followup

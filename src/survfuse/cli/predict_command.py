@@ -10,6 +10,8 @@ import typer
 from survfuse.cli.options import CohortFile, option
 
 MOST_NOTES = 20  # printed; all are in the JSON
+START = b"patient_id,log_risk,predicted_time"
+"""How a file of predictions begins, of this version and of older ones."""
 
 
 def predict(
@@ -41,6 +43,8 @@ def predict(
     whether the patient was trained on or is unlike the training patients.
     """
     from survfuse._storage import write_json
+
+    notes_file = check_place(out, force=force)
     from survfuse.cli.output import print_problems
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
@@ -48,7 +52,6 @@ def predict(
     from survfuse.results.csv_files import write_table
     from survfuse.results.prediction_file import prediction_table
 
-    notes_file = check_place(out, force=force)
     model = SurvivalFusion.load(bundle)
     summary: dict[str, Any] = dict(model.need_fitted().summary)
     summary.pop("kaplan_meier", None)  # a curve for pages, long beside the rest
@@ -121,7 +124,6 @@ def check_place(out: Path, *, force: bool) -> Path:
     """
     from survfuse._errors import ConfigError
     from survfuse._places import try_file
-    from survfuse.results.prediction_file import START
 
     if out.is_dir():
         raise ConfigError(f"-o {out}: is a folder; give the name of a CSV file in it")

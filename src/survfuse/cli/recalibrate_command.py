@@ -8,7 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, option, patients_of_file
+from survfuse.cli.options import (
+    CohortFile,
+    EndpointName,
+    JsonFile,
+    option,
+    patients_of_file,
+)
 
 NAMES = {
     "calibration_slope": "calibration slope",
@@ -34,6 +40,7 @@ def recalibrate(
             "--patients",
         ),
     ] = None,
+    endpoint: EndpointName = None,
     force: Annotated[
         bool,
         option("Replace a bundle that is at -o; nothing else ever is.", "--force"),
@@ -46,19 +53,20 @@ def recalibrate(
     patients. Patients that were trained on are refused. Says calibration slope and observed over
     expected events, before and after.
     """
+    from survfuse._bundle_place import check_target
     from survfuse._storage import write_json
-    from survfuse.bundle import check_target
+
+    _refuse_same(bundle, out)
+    check_target(out, force=force)
     from survfuse.cli.output import print_problems
     from survfuse.cohort import load_cohort
     from survfuse.cohort.leakage import refuse_leaks
     from survfuse.estimator import SurvivalFusion
 
-    _refuse_same(bundle, out)
-    check_target(out, force=force)
     ids = None if patients is None else patients_of_file(patients)
     model = SurvivalFusion.load(bundle)
     allowed = model.config.inputs.allow_followup
-    data = load_cohort(cohort, allow_followup=allowed)
+    data = load_cohort(cohort, allow_followup=allowed, endpoint=endpoint)
     print_problems(data)
     refuse_leaks(data, allowed, str(cohort))
     new = model.recalibrate(data, ids)

@@ -101,6 +101,9 @@ def crossval(
     killed run goes on where it was when called again.
     """
     from survfuse._places import refuse_held
+    from survfuse.results.folder import try_run_folder
+
+    refuse_held(try_run_folder(out))
     from survfuse.cli.output import print_problems
     from survfuse.cli.progress import watch
     from survfuse.cli.result_tables import print_result
@@ -108,9 +111,7 @@ def crossval(
     from survfuse.evaluation.crossval import QUICK_NOTE, run
     from survfuse.executors import make_executor
     from survfuse.report import try_page
-    from survfuse.results.folder import try_run_folder
 
-    refuse_held(try_run_folder(out))
     try_page(out)
     carrier = make_executor(
         executor,
@@ -197,8 +198,10 @@ def train(
 
     Started by torchrun, the processes share every training step: see docs/training.md.
     """
+    from survfuse._bundle_place import check_target
+
+    check_target(out, force=force)
     from survfuse._errors import NothingLearnedWarning
-    from survfuse.bundle import check_target
     from survfuse.cli.output import print_problems
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
@@ -209,7 +212,6 @@ def train(
     from survfuse.recalibration import other_patients
     from survfuse.training import ranks_of_launcher
 
-    check_target(out, force=force)
     settings = run_config(config, preset, overrides)
     others = None
     with ranks_of_launcher(settings.model.training.device) as ranks:

@@ -102,7 +102,7 @@ def named_matrix(
         return _of_anndata(given, patient, layer, what)
     if layer is not None:
         raise CohortError(f"{what}: a layer belongs to an AnnData, got a table")
-    frame = as_frame(given, what)
+    frame = as_frame(given, what, repeated=True)
     genes_first = orientation == "genes_by_patients"
     if genes_first and not (frame.index.name or patient in frame):
         counted = pd.api.types.is_integer_dtype(frame.index.dtype)

@@ -19,7 +19,7 @@ PATIENT = "patient_id"
 _NESTED = (list, tuple, dict, set, np.ndarray, pd.DataFrame, pd.Series)
 
 
-def as_frame(given: Any, what: str) -> pd.DataFrame:
+def as_frame(given: Any, what: str, *, repeated: bool = False) -> pd.DataFrame:
     """Make a DataFrame of a table of pandas, polars or pyarrow.
 
     Parameters
@@ -28,6 +28,8 @@ def as_frame(given: Any, what: str) -> pd.DataFrame:
         As `polars.DataFrame` and `pyarrow.Table` have it. Whole numbers with gaps stay whole.
     what : str
         Name of the argument, for messages.
+    repeated : bool
+        Whether columns may have one name, as genes may.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def as_frame(given: Any, what: str) -> pd.DataFrame:
         )
     names = [composed(str(name)).strip() for name in frame.columns]
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    if twice:
+    if twice and not repeated:
         raise CohortError(
             f"{what}: column names appear twice: {listed(map(repr, twice))}; rename or drop one",
         )

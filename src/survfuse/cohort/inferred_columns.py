@@ -130,9 +130,10 @@ def _add(
         fields = _fields(column, known)
         kinds.columns[name] = fields
         kinds.inferred.setdefault(fields["kind"], []).append(name)
-        values = list(dict.fromkeys(map(whole, known)))
-        if rules.clinical and fields["kind"] == "numeric" and _are_codes(values):
-            kinds.codes[name] = ", ".join(sorted(values, key=float))
+        if rules.clinical and fields["kind"] == "numeric":
+            values = set(map(whole, known.unique()))
+            if _are_codes(values):
+                kinds.codes[name] = ", ".join(sorted(values, key=float))
 
 
 def as_fields(declared: str | Mapping[str, Any] | ColumnSpec) -> dict[str, Any]:

@@ -91,4 +91,6 @@ class MemorySources(Sources):
             genes=spec.genes,
             sha256=sha256_text(names + sha256_array(matrix.values)),
             orientation=spec.orientation,
+            duplicates=spec.duplicates,
+            repeated_patients=True,
         )

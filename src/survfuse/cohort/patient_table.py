@@ -78,15 +78,17 @@ class PatientTable:
             return cells
         texts = self.several[name].str.strip()
         known = texts[~whole_cells(texts).isin(set(map(whole, missing)))]
-        for patient, own in known.groupby(self.patients.loc[known.index]):
-            numbers = pd.to_numeric(own, errors="coerce").to_numpy(np.float64)
-            wrong = own[~np.isfinite(numbers)]
-            if len(wrong):
-                cells[patient] = wrong.iloc[0]
-            elif own.nunique() == 1:
-                cells[patient] = own.iloc[0]
-            else:
-                cells[patient] = repr(float(numbers.mean()))
+        numbers = pd.to_numeric(known, errors="coerce").to_numpy(np.float64)
+        owners = self.patients.loc[known.index].to_numpy(object)
+        codes, patients = pd.factorize(owners)
+        means = np.bincount(codes, numbers, len(patients)) / np.bincount(codes)
+        _, first = np.unique(codes, return_index=True)
+        plain = known.to_numpy(object)
+        differs = np.bincount(codes, plain != plain[first[codes]], len(patients)) > 0
+        values = [repr(float(mean)) for mean in means]
+        cells.loc[patients] = np.where(differs, np.array(values, object), plain[first])
+        wrong = known[~np.isfinite(numbers)]
+        cells.loc[self.patients.loc[wrong.index]] = wrong.to_numpy(object)
         return cells
 
     def _refuse_different_rows(

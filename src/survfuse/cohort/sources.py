@@ -96,6 +96,7 @@ class Sources:
             missing=spec.missing,
             sheet=spec.path.sheet,
             encoding=spec.path.encoding,
+            layer=spec.layer,
             duplicates=spec.duplicates,
             repeated_patients=True,
         )

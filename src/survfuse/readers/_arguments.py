@@ -74,7 +74,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(["path", "folder", "out"], (_is_path, "a path")),
     **dict.fromkeys(["name", "encoder", "unit", "genes"], (_is_text, "text")),
     **dict.fromkeys(
-        ["orientation", "gene_suffix", "sheet", "encoding", "duplicates"],
+        ["orientation", "gene_suffix", "sheet", "encoding", "duplicates", "layer"],
         (_is_text, "text"),
     ),
     **dict.fromkeys(["patient_column", "id_column", "column"], (_is_text, "text")),

@@ -113,16 +113,29 @@ def _look(
     file: h5py.File,
     question: dict[str, Any],
 ) -> Iterator[Answer]:
-    """Describe the object of each name (null: none); "" is the file, "*" all names at its top."""
-    names = question["names"]
-    if "*" in names:
-        names = list(file)[:MOST_NAMES]
+    """Describe the object of each name (null: none); "" is the file, "*" all names at its top.
+
+    "a/*" are all names in the group a.
+    """
+    names: list[str] = []
+    for name in question["names"]:
+        names += _members(file, name) if name.endswith("*") else [name]
     nodes: dict[str, Any] = {}
     blocks = []
     for name in names:
         nodes[name], values = _node(file, name, question["attributes"])
         blocks.append(values)
     yield {"nodes": nodes}, b"".join(blocks)
+
+
+def _members(file: h5py.File, pattern: str) -> list[str]:
+    """Names in a group; none where it is absent or a link."""
+    group = pattern.removesuffix("*").removesuffix("/")
+    place = _object(file, group)[1]
+    if not isinstance(place, h5py.h5g.GroupID | h5py.h5f.FileID):
+        return []
+    names = list(h5py.Group(place) if group else file)[:MOST_NAMES]
+    return [f"{group}/{name}" if group else name for name in names]
 
 
 def _values(

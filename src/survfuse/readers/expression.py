@@ -22,9 +22,15 @@ from survfuse.readers.genes import (
     looks_like_genes,
     plain_name,
 )
-from survfuse.readers.matrices import MISSING, NamedMatrix, read_matrix
+from survfuse.readers.matrices import (
+    MISSING,
+    NamedMatrix,
+    read_matrix,
+    refuse_choices,
+)
 from survfuse.readers.repeated_genes import Duplicates, check_duplicates, one_of_each
 from survfuse.readers.slide_features import sha256_path
+from survfuse.readers.star_counts import read_star_counts, star_files
 from survfuse.readers.units import check_unit
 
 Orientation = Literal["patients_by_genes", "genes_by_patients"]
@@ -77,6 +83,7 @@ def read_expression(
     missing: Collection[str] = MISSING,
     sheet: str | None = None,
     encoding: str | None = None,
+    layer: str | None = None,
     duplicates: Duplicates = "refuse",
     repeated_patients: bool = False,
 ) -> Expression:
@@ -92,7 +99,8 @@ def read_expression(
     ----------
     path : path
         ``.csv``, ``.tsv``, ``.txt`` (also ``.gz``, ``.zip``), a workbook (``.xlsx``, ``.ods``),
-        ``.parquet``, ``.h5ad``, one ``.json`` or a folder of them
+        ``.parquet``, ``.h5ad``, a folder of the GDC's files (see
+        :mod:`survfuse.readers.star_counts`), one ``.json`` or a folder of them
         (``{gene: value}``; the file's stem, minus a final ``_RNA``, is the patient).
     unit : str
         What the numbers are; never guessed, but refused where they contradict it.
@@ -112,6 +120,8 @@ def read_expression(
         Sheet of a workbook; null takes the only one that has cells.
     encoding : str or None
         Encoding of a text that is neither UTF-8 nor UTF-16.
+    layer : str or None
+        Layer of an ``.h5ad``; null reads X.
     duplicates : {"refuse", "mean", "max", "sum", "first"}
         What becomes of a gene that stands in several columns (one symbol, or one Ensembl id in
         several versions), for each patient by itself. `sum` is for linear units only.
@@ -132,15 +142,27 @@ def read_expression(
     """
     source = Path(path)
     by_patient = _is_by_patient(source, orientation)
-    matrix = read_matrix(
-        source,
-        patient_column,
-        missing,
-        gene_suffix if by_patient else None,
-        unnamed=not by_patient,
-        sheet=sheet,
-        encoding=encoding,
-    )
+    if star_files(source):
+        choices = {
+            "patient": patient_column,
+            "gene_suffix": gene_suffix,
+            "sheet": sheet,
+            "encoding": encoding,
+            "layer": layer,
+        }
+        refuse_choices(source, **choices)
+        matrix = read_star_counts(source, unit, genes, missing)
+    else:
+        matrix = read_matrix(
+            source,
+            patient_column,
+            missing,
+            gene_suffix if by_patient else None,
+            unnamed=not by_patient,
+            sheet=sheet,
+            encoding=encoding,
+            layer=layer,
+        )
     return expression_of(
         matrix,
         source,

@@ -40,31 +40,39 @@ _NULLABLE = ("nullable-integer", "nullable-boolean", "nullable-string-array")
 def read_h5ad(
     path: Path,
     id_column: str | None,
+    layer: str | None = None,
 ) -> tuple[list[str], list[str], AnyArray]:
-    """Read names of rows, names of columns, and X as float64.
+    """Read names of rows, names of columns, and X or a layer as float64.
 
     Parameters
     ----------
     path : Path
     id_column : str or None
         Column of ``obs`` that names the rows; None takes its index.
+    layer : str or None
+        Name of the layer whose numbers are read; None takes X.
 
     Raises
     ------
     InputError
         When a part is missing, is of an unknown encoding, or contradicts another.
     """
-    names = ["X", "X/data", "X/indices", "X/indptr", "obs", "var"]
-    nodes = look(path, names, _ATTRIBUTES)
+    place = "X" if layer is None else f"layers/{layer}"
+    parts = [place, *(f"{place}/{part}" for part in ("data", "indices", "indptr"))]
+    nodes = look(path, [*parts, "obs", "var"], _ATTRIBUTES)
+    if layer is not None and (place not in nodes or "/" in layer):
+        known = [name.removeprefix("layers/") for name in look(path, ["layers/*"])]
+        raise InputError(
+            f"{path}: no layer {layer!r}; it has {listed(map(repr, known), 20) or 'none'}",
+        )
     rows = _names(path, nodes, "obs", id_column)
     columns = _names(path, nodes, "var", None)
-    matrix = inside(path, nodes, "X") if "X" in nodes else Node("dataset")
+    matrix = inside(path, nodes, place) if place in nodes else Node("dataset")
     if matrix.kind == "dataset" and matrix.shape is None:
-        raise InputError(f"{path}: X is empty, expected (patients, genes)")
+        raise InputError(f"{path}: {place} is empty, expected (patients, genes)")
     shape = (len(rows), len(columns))
-    if matrix.kind == "dataset":
-        return rows, columns, _dense(path, nodes, shape)
-    return rows, columns, _sparse(path, nodes, shape)
+    read = _dense if matrix.kind == "dataset" else _sparse
+    return rows, columns, read(path, nodes, place, shape)
 
 
 # -- obs and var
@@ -199,53 +207,57 @@ def _decoded(
 def _dense(
     path: Path,
     nodes: Mapping[str, Node],
+    place: str,
     shape: tuple[int, int],
 ) -> AnyArray:
-    node = dataset(path, nodes, "X", kinds="fiub")
-    _check_shape(path, node.shape, shape)
-    refuse_claim(f"{path}: X", shape[0] * shape[1] * 8)
-    return read_numbers(path, "X", node).astype(np.float64)
+    node = dataset(path, nodes, place, kinds="fiub")
+    _check_shape(path, place, node.shape, shape)
+    refuse_claim(f"{path}: {place}", shape[0] * shape[1] * 8)
+    return read_numbers(path, place, node).astype(np.float64)
 
 
 def _check_shape(
     path: Path,
+    place: str,
     claimed: Any,
     shape: tuple[int, int],
 ) -> None:
     claimed = tuple(claimed) if isinstance(claimed, list | tuple) else ()
     if claimed != shape:
         raise InputError(
-            f"{path}: X has shape {claimed}, but obs names {shape[0]} rows and var {shape[1]} "
-            "columns; write the file again with anndata",
+            f"{path}: {place} has shape {claimed}, but obs names {shape[0]} rows and var "
+            f"{shape[1]} columns; write the file again with anndata",
         )
 
 
 def _sparse(
     path: Path,
     nodes: Mapping[str, Node],
+    place: str,
     shape: tuple[int, int],
 ) -> AnyArray:
-    about = nodes["X"].attributes
+    about = nodes[place].attributes
     encoding = str(about.get("encoding-type") or about.get("h5sparse_format"))
     kind = encoding.removesuffix("_matrix")
     if kind not in ("csr", "csc"):
         raise InputError(
-            f"{path}: X is encoded as {kind!r}, expected a dense array, csr_matrix or csc_matrix",
+            f"{path}: {place} is encoded as {kind!r}, expected a dense array, csr_matrix or "
+            "csc_matrix",
         )
-    _check_shape(path, about.get("shape") or about.get("h5sparse_shape"), shape)
+    _check_shape(path, place, about.get("shape") or about.get("h5sparse_shape"), shape)
     parts = []
     for part, kinds in (("data", "fiub"), ("indices", "iu"), ("indptr", "iu")):
-        node = dataset(path, nodes, f"X/{part}", kinds=kinds)
+        node = dataset(path, nodes, f"{place}/{part}", kinds=kinds)
         if len(node.shape or ()) != 1:
             raise InputError(
-                f"{path}: X/{part} has shape {node.shape}, expected one axis",
+                f"{path}: {place}/{part} has shape {node.shape}, expected one axis",
             )
-        numbers = read_numbers(path, f"X/{part}", node)
+        numbers = read_numbers(path, f"{place}/{part}", node)
         parts.append(numbers.astype(np.float64 if part == "data" else np.int64))
     data, indices, indptr = parts
     stored = data.nbytes + indices.nbytes
     claimed = shape[0] * shape[1] * 8
-    refuse_claim(f"{path}: X", claimed, max(stored, 2**14), ratio=_MOST_SPARSE)
+    refuse_claim(f"{path}: {place}", claimed, max(stored, 2**14), ratio=_MOST_SPARSE)
     lines, length = shape if kind == "csr" else shape[::-1]
     fault = _fault(data, indices, indptr, lines, length)
     if fault is None:
@@ -260,7 +272,7 @@ def _sparse(
             "(X.sum_duplicates() adds them)"
         )
     raise InputError(
-        f"{path}: X is no whole {kind} matrix of shape {shape}: {fault}; "
+        f"{path}: {place} is no whole {kind} matrix of shape {shape}: {fault}; "
         "write the file again with anndata",
     )
 

@@ -128,7 +128,8 @@ def look(
     ----------
     path : Path
     names : sequence of str
-        "" is the file itself, "a/b" lies in the group a, and "*" stands for all names at the top.
+        "" is the file itself, "a/b" lies in the group a; "*" stands for all names at the top, and
+        "a/*" for all in a.
     attributes : sequence of str or None
         Those that are read; None reads all.
 

@@ -56,6 +56,7 @@ def read_matrix(
     unnamed: bool = False,
     sheet: str | None = None,
     encoding: str | None = None,
+    layer: str | None = None,
 ) -> NamedMatrix:
     """Read a matrix; columns that describe genes (``gene_name``) are left out and noted.
 
@@ -74,6 +75,8 @@ def read_matrix(
         Of a workbook; None takes the only one that has cells.
     encoding : str or None
         Of a text; None reads UTF-8 and UTF-16.
+    layer : str or None
+        Of an ``.h5ad``; None reads X.
 
     Raises
     ------
@@ -82,21 +85,23 @@ def read_matrix(
     """
     unknown = frozenset(missing) | {""}
     kind = "folder" if source.is_dir() else source.suffix.lower()
+    if layer is not None and kind != ".h5ad":
+        refuse_choices(source, layer=layer)
     if kind in ("folder", ".json", ".h5ad"):
-        _refuse_choices(source, sheet, encoding)
+        refuse_choices(source, sheet=sheet, encoding=encoding)
     if kind in ("folder", ".json"):
         matrix = _json(source, id_column, unknown)
     elif kind == ".h5ad":
         regular_file(source)
-        matrix = _h5ad(source, id_column)
+        matrix = _h5ad(source, id_column, layer)
     else:
         regular_file(source)
         if check_choices(source, sheet, encoding) == PARQUET:
             matrix = _parquet(source, id_column, unknown, suffix)
         else:
             table = rows_of(source, sheet=sheet, encoding=encoding)
-            choices = _Choices(id_column, unknown, suffix, unnamed, encoding)
-            matrix = _text(source, table, choices)
+            choices = TextChoices(id_column, unknown, suffix, unnamed, encoding)
+            matrix = text_matrix(source, table, choices)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
@@ -110,12 +115,9 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _refuse_choices(
-    source: Path,
-    sheet: str | None,
-    encoding: str | None,
-) -> None:
-    for name, value in (("sheet", sheet), ("encoding", encoding)):
+def refuse_choices(source: Path, **choices: str | None) -> None:
+    """Refuse choices that a source does not have, by their names in a cohort file."""
+    for name, value in choices.items():
         if value is not None:
             raise InputError(
                 f"{source}: is read without `{name}` ({value!r} is declared); remove it",
@@ -126,21 +128,28 @@ def _refuse_choices(
 
 
 @dataclass(frozen=True)
-class _Choices:
+class TextChoices:
     """How a text is read; see :func:`read_matrix`."""
 
     id_column: str | None
     missing: frozenset[str]
-    suffix: str | None
-    unnamed: bool
-    encoding: str | None
+    suffix: str | None = None
+    unnamed: bool = False
+    encoding: str | None = None
 
 
-def _text(
+def text_matrix(
     source: Path,
     table: TableRows,
-    choices: _Choices,
+    choices: TextChoices,
 ) -> NamedMatrix:
+    """Turn the rows of a text or a workbook into a matrix.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_matrix`.
+    """
     lines = table.rows
     _, header = next(lines)
     names = [name.strip() for name in header]
@@ -407,8 +416,12 @@ def _json_numbers(
 # -- AnnData
 
 
-def _h5ad(source: Path, id_column: str | None) -> NamedMatrix:
-    rows, columns, values = read_h5ad(source, id_column)
+def _h5ad(
+    source: Path,
+    id_column: str | None,
+    layer: str | None,
+) -> NamedMatrix:
+    rows, columns, values = read_h5ad(source, id_column, layer)
     rows = [name.strip() for name in rows]
     _refuse_infinite(values, rows, columns, source)
     return NamedMatrix(rows, columns, values)

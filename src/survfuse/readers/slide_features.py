@@ -23,6 +23,8 @@ CoordUnit = Literal["level0_px", "um"]
 
 FEATURE_KEYS = ("features", "feats", "patch_embeddings")
 """Where other tools keep the matrix, in the order in which we look."""
+SLIDE_KEYS = ("slide_embedding", "image_embedding", "last_layer_embed")
+"""Where TITAN, PRISM and GigaPath keep the one vector of a slide; looked for after the matrix."""
 COORD_KEYS = ("coords", "coordinates")
 
 
@@ -47,7 +49,7 @@ class ReadOptions:
     @property
     def feature_keys(self) -> tuple[str, ...]:
         """Names under which the features are looked for, in this order."""
-        return FEATURE_KEYS if self.key is None else (self.key,)
+        return (*FEATURE_KEYS, *SLIDE_KEYS) if self.key is None else (self.key,)
 
 
 USUAL = ReadOptions()

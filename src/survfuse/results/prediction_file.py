@@ -9,8 +9,6 @@ from survfuse._types import FloatArray
 from survfuse.prediction import Prediction
 from survfuse.results.prognosis import GROUP_NAMES
 
-START = b"patient_id,log_risk,predicted_time"
-"""How a file of predictions begins, of this version and of older ones."""
 RISK_DIGITS = (
     10  # significant: scores that are computed from the file are the same to 1e-9
 )

@@ -36,7 +36,7 @@ class SlidesSpec(Section):
     """Column of patient ids."""
     key: str | None = None
     """Name of the array in a feature file that holds the features, where it is none of `features`,
-    `feats` and `patch_embeddings`."""
+    `feats`, `patch_embeddings` and the names of slide encoders (`slide_embedding`)."""
     tiles: str | None = None
     """Tile grid of wsidata stores, such as `tiles2`, where one encoder was run on several."""
     exclude_slides: tuple[str, ...] = ()
