@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,55 @@ def test_a_prediction_of_nobody_in_obs_is_refused() -> None:
         InputError, match="expected an AnnData or a MuData, got DataFrame"
     ):
         prediction().to_anndata(obs)
+
+
+# -- shown in short
+
+
+def test_a_prediction_is_shown_in_a_line() -> None:
+    one = prediction()
+    assert repr(one) == (
+        "Prediction(3 patients, log-risk -0.500 to 1.500, risk groups 3 low, 0 middle, 0 high, "
+        "times in months)"
+    )
+    noted = dataclasses.replace(one, notes=(("a", "slides: absent"),))
+    assert repr(noted).endswith("times in months, 1 note(s))")
+    nobody = np.array([])
+    none = dataclasses.replace(
+        one, patient_id=(), log_risk=nobody, predicted_time=nobody, risk_group=nobody
+    )
+    assert repr(none) == "Prediction(no patients)"
+
+
+def test_a_large_prediction_stays_short() -> None:
+    one = prediction()
+    many = np.zeros(20_000)
+    ids = tuple(f"P{number}" for number in range(len(many)))
+    notes = tuple((patient, "drift") for patient in ids)
+    large = Prediction(ids, many, many, many.astype(int), "days", one.calibrator, notes)
+    assert len(repr(large)) < 200
+    assert len(large._repr_html_()) < 6000
+    assert "and 19995 more patients" in large._repr_html_()
+
+
+def test_the_page_of_a_prediction_is_escaped() -> None:
+    bad = dataclasses.replace(
+        prediction(),
+        patient_id=("<b>a", "b", "c"),
+        predicted_time=np.array([np.nan, 3.0, 4.0]),
+        notes=(("", "<script>"),),
+    )
+    page = bad._repr_html_()
+    assert "<b>" not in page
+    assert "<script>" not in page
+    assert "not reached" in page
+
+
+def test_a_prediction_is_its_log_risks_to_numpy() -> None:
+    one = prediction()
+    assert len(one) == 3
+    np.testing.assert_array_equal(np.asarray(one), one.log_risk)
+    assert np.asarray(one, dtype=np.float32).dtype == np.float32
+    copied = np.array(one)
+    copied[0] = 9
+    assert one.log_risk[0] == -0.5

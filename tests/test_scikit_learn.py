@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -166,7 +167,9 @@ def test_an_outcome_and_ids_fit_the_same_model(
 
 
 def test_something_else_than_patients_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^X: expected a Cohort, .*got list"):
+    with pytest.raises(
+        InputError, match=r"^X: expected a Cohort, .* got list; see load"
+    ):
         ridge().fit([[1.0]])
 
 
@@ -321,3 +324,108 @@ def test_a_model_that_learned_something_does_not(cohort: Cohort) -> None:
 def test_rows_are_written_in_a_line(cohort: Cohort) -> None:
     assert repr(cohort[:2]) == "CohortRows(2 of 40 patients of 'tiny')"
     assert isinstance(cohort[:2], CohortRows)
+
+
+# -- tables and arrays as X
+
+GENERATOR = np.random.default_rng(5)
+TABLE = pd.DataFrame(
+    {
+        "age": GENERATOR.normal(60, 10, 60).round(1),
+        "stage": GENERATOR.choice(["I", "II", "III"], 60),
+        "marker": GENERATOR.normal(size=60),
+    },
+    index=[f"P{n:02d}" for n in range(60)][::-1],
+)
+HAZARD = np.exp(TABLE["marker"].to_numpy() + (TABLE["stage"] == "III"))
+Y = Surv.from_arrays(GENERATOR.random(60) < 0.7, GENERATOR.exponential(20 / HAZARD))
+
+
+def test_a_table_and_its_outcome_make_a_cohort() -> None:
+    model = ridge().fit(TABLE, Y, unit="months")
+    prediction = model.predict(TABLE)
+    assert prediction.patient_id == tuple(TABLE.index)
+    assert prediction.unit == "months"
+    assert model.score(TABLE, Y) > 0.6
+    outcome = pd.DataFrame({"months": Y["time"], "died": Y["event"]}, index=TABLE.index)
+    cohort = Cohort.from_frames(
+        outcome=outcome,
+        time="months",
+        event="died",
+        unit="months",
+        clinical=TABLE,
+    )
+    expected = ridge().fit(cohort).predict(cohort, TABLE.index.tolist())
+    np.testing.assert_allclose(prediction.log_risk, expected.log_risk)
+
+
+def test_new_rows_are_read_as_those_of_training() -> None:
+    """One row alone would not show that a column is a number, or which levels it has."""
+    model = ridge().fit(TABLE, Y, unit="months")
+    whole = model.predict(TABLE)
+    one = model.predict(TABLE.iloc[[7]])
+    np.testing.assert_allclose(one.log_risk, whole.log_risk[7], atol=1e-6)
+    assert len(model.predict_survival_function(TABLE.iloc[:3])) == 3
+
+
+def test_tables_are_cross_validated() -> None:
+    scores = cross_val_score(ridge(), TABLE, Y, cv=3, params={"unit": "months"})
+    assert np.isfinite(scores).all()
+    search = GridSearchCV(ridge(), {"fusion": ["ridge_cox", "anchored"]}, cv=3)
+    search.fit(TABLE, Y, unit="months")
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_the_rows_of_an_array_have_no_names() -> None:
+    X = TABLE[["age", "marker"]].to_numpy()
+    model = ridge().fit(X[:40], Y[:40], unit="months")
+    prediction = model.predict(X[30:50])
+    assert prediction.in_training is not None
+    assert prediction.in_training.tolist() == [True] * 10 + [False] * 10
+    table = ridge().fit(TABLE.iloc[:40][["age", "marker"]], Y[:40], unit="months")
+    named = table.predict(TABLE.iloc[30:50][["age", "marker"]])
+    # Other inner folds, as the patients have other names, and so another penalty.
+    assert np.corrcoef(prediction.log_risk, named.log_risk)[0, 1] > 0.999
+    counted = TABLE[["age", "marker"]].reset_index(drop=True)
+    again = (
+        ridge().fit(counted.iloc[:40], Y[:40], unit="months").predict(counted[30:50])
+    )
+    np.testing.assert_array_equal(again.in_training, prediction.in_training)
+    twice = ridge().fit(np.vstack([X, X[:1]]), np.append(Y, Y[:1]), unit="months")
+    assert len(twice.predict(np.vstack([X, X[:1]])).log_risk) == 61
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "fields", "match"),
+    [
+        (TABLE, Y, {}, r"^unit: X is a table, .* fit\(X, y, unit='months'\)"),
+        (
+            TABLE,
+            Y[:3],
+            {"unit": "days"},
+            r"^y: expected 60 outcomes, one a row of X, got 3$",
+        ),
+        (TABLE, None, {"unit": "days"}, r"has no outcome to learn from"),
+        (
+            pd.concat([TABLE, TABLE]),
+            None,
+            {},
+            r"^X: 60 patient\(s\) have more than one row",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_fitted_are_refused(
+    X: Any,
+    y: Any,
+    fields: dict[str, Any],
+    match: str,
+) -> None:
+    with pytest.raises(InputError, match=match):
+        ridge().fit(X, y, **fields)
+
+
+def test_another_unit_than_that_of_the_cohort_is_refused(cohort: Cohort) -> None:
+    with pytest.raises(
+        InputError, match=r"^unit: the cohort counts in days, not in months$"
+    ):
+        ridge().fit(cohort, cohort.y, unit="months")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from survfuse._errors import (
@@ -22,10 +23,11 @@ from survfuse._errors import (
     NotComputableError,
     NothingLearnedWarning,
 )
-from survfuse._types import FloatArray
+from survfuse._types import AnyArray, FloatArray
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.rows import CohortRows, is_structured, read_structured
+from survfuse.cohort.rows_of_table import is_table, rows_of_table
 from survfuse.cohort.tile_clusters import fit_clusters
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import FitConfig, parameters_numpydoc, parameters_of
@@ -43,6 +45,8 @@ from survfuse.survival.patient_functions import (
 from survfuse.training import Hook
 from survfuse.training.progress import watch_fit
 
+Patients = Cohort | CohortRows | pd.DataFrame | AnyArray
+"""What X may be."""
 __all__ = ["Prediction", "SurvivalFusion", "load"]
 
 
@@ -92,6 +96,7 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self._given = parameters_of(parameters)
         self.config = FitConfig.of(**parameters)
         self.fitted: Fitted | None = None
+        self._columns: Mapping[str, Any] | None = None  # of the table it was fitted on
 
     @classmethod
     def from_config(cls, config: FitConfig) -> SurvivalFusion:
@@ -124,10 +129,11 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def fit(
         self,
-        X: Cohort | CohortRows,
+        X: Patients,
         y: Any = None,
         *,
         patients: Sequence[str] | None = None,
+        unit: str | None = None,
         hooks: Sequence[Hook] = (),
         checkpoints: Path | str | None = None,
         progress: bool | None = None,
@@ -136,13 +142,16 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
         Parameters
         ----------
-        X : Cohort or CohortRows
-            A cohort, or some of its patients, as scikit-learn takes them out of it.
+        X : Cohort, CohortRows, DataFrame or array (patients, columns)
+            A cohort, or some of its patients, as scikit-learn takes them out of it. A table or an
+            array is one of clinical variables; an index of texts names its patients.
         y : structured array, (patients,), optional
-            ``cohort.y``; it must be the outcome that the cohort has. A sequence of ids in its
-            place is `patients`.
+            Events and times as scikit-survival has them. With a cohort it is ``cohort.y``, and must
+            be the outcome that the cohort has. A sequence of ids in its place is `patients`.
         patients : sequence of str, optional
             Training patients; everyone by default.
+        unit : {"days", "months", "years"}, optional
+            Of the times of `y`, needed where X is a table.
         hooks : sequence of Hook
             Watchers of every training run.
         checkpoints : path, optional
@@ -165,7 +174,8 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             When the log-risk is the same for everyone.
         """
         y, patients = _outcome_or_patients(y, patients)
-        rows = _rows(X, patients, y)
+        self.fitted = None
+        rows = self._rows(X, y, patients, unit)
         cohort = rows.cohort
         check_followup(cohort, self.config)
         folder = None if checkpoints is None else Path(checkpoints)
@@ -184,6 +194,7 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             "kaplan_meier": kaplan_meier_of(fold.time, fold.event),
             "score_time": time_followed(fold.time),
         }
+        self._columns = cohort.columns if is_table(X) else None
         self.fitted = replace(fitted, clusters=clusters, summary=summary)
         nothing = nothing_learned(summary)
         if nothing:
@@ -192,14 +203,14 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def predict(
         self,
-        X: Cohort | CohortRows,
+        X: Patients,
         patients: Sequence[str] | None = None,
     ) -> Prediction:
         """Predict patients of a cohort; no outcome is needed or read.
 
         Parameters
         ----------
-        X : Cohort or CohortRows
+        X : Cohort, CohortRows, DataFrame or array (patients, columns)
         patients : sequence of str, optional
             Everyone by default.
 
@@ -213,12 +224,12 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         TransformError
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
-        fitted, rows = self.need_fitted(), _rows(X, patients)
+        fitted, rows = self.need_fitted(), self._rows(X, None, patients)
         return fitted.predict(rows.cohort, rows.patients)
 
     def score(
         self,
-        X: Cohort | CohortRows,
+        X: Patients,
         y: Any = None,
         *,
         tau: float | None = None,
@@ -227,7 +238,7 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
         Parameters
         ----------
-        X : Cohort or CohortRows
+        X : Cohort, CohortRows, DataFrame or array (patients, columns)
             Patients with an outcome.
         y : structured array, (patients,), optional
             ``cohort.y``.
@@ -247,7 +258,8 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             When these patients cannot give it, such as without two that can be compared.
             ``cross_val_score`` then writes its `error_score`.
         """
-        fitted, rows = self.need_fitted(), _rows(X, None, y)
+        fitted = self.need_fitted()
+        rows = self._rows(X, y, None, str(fitted.summary["unit"]))
         outcome = rows.y
         if tau is None:
             tau = fitted.summary.get("score_time", fitted.summary.get("longest_time"))
@@ -259,14 +271,14 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def predict_survival_function(
         self,
-        X: Cohort | CohortRows,
+        X: Patients,
         return_array: bool = False,
     ) -> np.ndarray[Any, Any]:
         """Survival curve of each patient, as scikit-survival gives it.
 
         Parameters
         ----------
-        X : Cohort or CohortRows
+        X : Cohort, CohortRows, DataFrame or array (patients, columns)
         return_array : bool
             Survival at :attr:`unique_times_` in place of functions.
 
@@ -285,7 +297,7 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def predict_cumulative_hazard_function(
         self,
-        X: Cohort | CohortRows,
+        X: Patients,
         return_array: bool = False,
     ) -> np.ndarray[Any, Any]:
         """Cumulative hazard −log S of each patient, as scikit-survival gives it.
@@ -393,6 +405,32 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """
         return save_fitted(self.need_fitted(), folder, force=force)
 
+    def _rows(
+        self,
+        X: Any,
+        y: Any,
+        patients: Sequence[str] | None,
+        unit: str | None = None,
+    ) -> CohortRows:
+        """Patients that X stands for, with the outcome that is given."""
+        if is_table(X):
+            columns = self._columns if self.fitted is not None else None
+            rows = rows_of_table(X, y, unit=unit, columns=columns)
+        elif isinstance(X, (Cohort, CohortRows)):
+            rows = X[:] if isinstance(X, Cohort) else X
+            if unit is not None and unit != rows.cohort.unit:
+                raise InputError(
+                    f"unit: the cohort counts in {rows.cohort.unit}, not in {unit}"
+                )
+            if y is not None:
+                rows.check_outcome(y)
+        else:
+            raise InputError(
+                f"X: expected a Cohort, a DataFrame or an array (patients, columns), got "
+                f"{type(X).__name__}; see load_cohort and Cohort.from_frames",
+            )
+        return rows if patients is None else CohortRows(rows.cohort, tuple(patients))
+
     @classmethod
     def load(cls, folder: Path | str) -> SurvivalFusion:
         """Read a bundle that :meth:`save` wrote (see :func:`survfuse.bundle.load_fitted`)."""
@@ -442,26 +480,6 @@ def _outcome_or_patients(
     if patients is not None:
         raise InputError("patients are given twice; give them once")
     return None, list(y)
-
-
-def _rows(
-    X: Any,
-    patients: Sequence[str] | None,
-    y: Any = None,
-) -> CohortRows:
-    """Patients that X stands for, with the outcome that is given."""
-    if isinstance(X, CohortRows):
-        rows = X
-    elif isinstance(X, Cohort):
-        rows = CohortRows(X, X.patients)
-    else:
-        raise InputError(
-            f"X: expected a Cohort, got {type(X).__name__}; make one from tables "
-            "with Cohort.from_frames, or load_cohort(path)"
-        )
-    if y is not None:
-        rows.check_outcome(y)
-    return rows if patients is None else CohortRows(rows.cohort, tuple(patients))
 
 
 def _objects(functions: Sequence[PatientFunction]) -> np.ndarray[Any, Any]:

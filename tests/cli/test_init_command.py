@@ -376,3 +376,27 @@ def test_a_row_per_slide_with_genes_beside(command: Command, tmp_path: Path) -> 
     assert cohort.spec.outcome is not None
     assert cohort.spec.outcome.censored == "censorship"
     assert not (study / "slides.csv").exists()
+
+
+def test_a_table_of_slides_may_be_named(
+    command: Command, table: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "features"
+    folder.mkdir()
+    names = [f"scan{i}" for i in range(40)]
+    for place, name in enumerate(names):
+        np.save(folder / f"{name}.npy", np.full((5, 4), place + 1, np.float16))
+    slides = pd.DataFrame({"slide_id": names, "patient": [f"P{i}" for i in range(40)]})
+    slides.to_csv(tmp_path / "slides.csv", index=False)
+    words = (
+        "--outcome",
+        table,
+        "--features",
+        folder,
+        "--slides",
+        tmp_path / "slides.csv",
+    )
+    command("init", tmp_path / "study", *words)
+    text = (tmp_path / "study" / "cohort.yaml").read_text()
+    assert "table: ../slides.csv" in text
+    assert "slide: slide_id" in text

@@ -967,3 +967,15 @@ def test_a_quick_crossval_runs_little_and_says_what_is_left_out(
         "learning_curve",
     ):
         assert performance[part] is None, part
+
+
+def test_train_says_that_nothing_was_learned(command: Command, tmp_path: Path) -> None:
+    files = small(tmp_path / "c", patients=40)
+    outcome = ["os_days", "os_event"]
+    shuffled = files.patients[outcome].sample(frac=1, random_state=1)
+    files.patients[outcome] = shuffled.to_numpy()
+    only = ["--set=model.fusion=ridge_cox", "--set=model.inputs.modalities=[slides]"]
+    done = command("train", files.write(), "-o", tmp_path / "b", *only, "--halves", 0)
+    assert done.code == 0, done.err
+    assert "warning: nothing was learned: the log-risks of the training" in done.out
+    assert "NothingLearnedWarning" not in done.err

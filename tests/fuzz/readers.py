@@ -10,6 +10,7 @@ import gzip
 import json
 import shutil
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,10 +207,14 @@ def _write_tables(root: Path) -> None:
         gzip.compress(TABLE.encode(), mtime=0),
     )
     (_folder(root, "utf16") / "slide.csv").write_bytes(TABLE.encode("utf-16"))
+    with zipfile.ZipFile(_folder(root, "zip") / "slide.csv.zip", "w") as archive:
+        archive.writestr("slide.csv", TABLE)
     frame = pd.DataFrame(
         [row.split(",") for row in ROWS],
         columns=TABLE.split("\n")[0].split(","),
     )
+    frame.to_excel(_folder(root, "xlsx") / "slide.xlsx", index=False)
+    frame.to_excel(_folder(root, "ods") / "slide.ods", index=False, engine="odf")
     frame.to_parquet(_folder(root, "texts") / "slide.parquet")
     frame.astype({"days": int, "age": float, "stage": "category"}).to_parquet(
         _folder(root, "types") / "slide.parquet",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -249,6 +251,18 @@ def test_a_result_is_described_in_a_few_lines(make_run: Builder) -> None:
     assert text.startswith("Result of 'default:concat'")
     assert "ridge:clinical" in text
     assert len(text) < 1000
+    page = Result.read(make_run())._repr_html_()
+    assert "ridge:clinical" in page
+    assert "Uno&#x27;s C" in page
+    assert len(page) < 20_000
+
+
+def test_the_page_of_a_result_is_escaped(make_run: Builder) -> None:
+    run = Result.read(make_run())
+    record: Any = {**run.record, "notes": ["<script>"]}
+    page = dataclasses.replace(run, name="<b>", record=record)._repr_html_()
+    assert "<script>" not in page
+    assert "<b>" not in page
 
 
 @pytest.mark.slow

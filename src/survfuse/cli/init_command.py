@@ -47,7 +47,7 @@ def init(
     ] = None,
     slides: Annotated[
         Path | None,
-        option("Folder of slide images."),
+        option("Folder of slide images, or a table of slides and patients."),
     ] = None,
     format_name: Annotated[
         str | None,
@@ -109,7 +109,7 @@ def _draft_study(given: Given, folder: Path, format_name: str | None) -> None:
     for place, blank in blanks.items():
         typer.secho("fill in: ", fg="yellow", nl=False)
         typer.echo(f"{place}: {blank.what}")
-    then = f"in {file}, then: " if blanks else ""
+    then = f"fill these in, in {file}, then: " if blanks else ""
     endpoints = (
         list(draft.section("outcomes").items) if "outcomes" in draft.items else []
     )

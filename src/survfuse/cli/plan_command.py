@@ -144,7 +144,7 @@ def _increment_cells(row: dict[str, Any]) -> list[str]:
 
 def _title(width: Any) -> str:
     """Metric, and the value that its interval is expected around."""
-    from survfuse.evaluation.plan import AIMS
+    from survfuse.evaluation.study_plan import AIMS
 
     value = AIMS.get(width.metric, width.estimate.value)
     return f"{TITLES[width.metric]} {value:.3g}"

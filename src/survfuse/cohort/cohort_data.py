@@ -99,7 +99,7 @@ class Cohort(CohortInterface):
 
     @property
     def y(self) -> np.ndarray[Any, Any]:
-        """Outcomes as scikit-survival writes them (:attr:`CohortRows.y`), (patients,)."""
+        """Outcomes as scikit-survival writes them, (patients,)."""
         return CohortRows(self, self.patients).y
 
     @cached_property

@@ -156,7 +156,12 @@ class Draft(Section):
             item = section.items[key]
             if isinstance(item, Blank):
                 rows.append(
-                    Row(place, BLANK, f"{item.what} {item.evidence}".strip(), "fill in")
+                    Row(
+                        place,
+                        BLANK,
+                        "; ".join(filter(None, (item.what, item.evidence))),
+                        "fill in",
+                    )
                 )
             elif isinstance(item, Guess):
                 state = "certain" if item.certain else "check"

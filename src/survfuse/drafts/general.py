@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -55,30 +55,23 @@ def draft_of(given: Given) -> Draft:
         )
     draft = Draft(name=given.name, title=list(TITLE))
     outcome = read_given(given.outcome, lambda frame: bool(find_endpoints(frame)))
-    clinical = None
-    if given.clinical is not None:
-        own_ids = set(_cells_of(outcome))
-        clinical = read_given(given.clinical, lambda frame: _shares(frame, own_ids))
+    clinical = _read_clinical(given, outcome)
     others = [] if clinical is None else [clinical.frame]
     patient = id_column(outcome.frame, others)
     ids = list(outcome.frame[patient.value]) if patient else []
     used = put_outcome(draft, outcome, patient)
     taken = {*used, *([patient.value] if patient else [])}
-    sampled = are_samples(ids)
     tables = [(outcome, patient.value)] if patient else []
     own = _put_clinical(draft, clinical or outcome, patient, taken, ids)
     if clinical is not None and own is not None:
         tables.append((clinical, own))
-        sampled |= are_samples(clinical.frame[own])
+    sampled = any(are_samples(table.frame[column]) for table, column in tables)
     matrix = given.expression or _with_genes([outcome, clinical])
     if matrix is not None:
         sampled |= _put_matrix(draft, matrix, ids, patient)
     for path in given.tables:
         sampled |= _put_table(draft, read_given(path), ids, patient)
-    if given.features is not None:
-        put_features(draft, given.features, ids, tables)
-    if given.slides is not None:
-        put_images(draft, given.slides, ids, tables)
+    _put_slides(draft, given, ids, tables)
     if not {"clinical", "expression", "modalities", "slides"} & set(draft.items):
         draft.ask(
             "clinical",
@@ -87,18 +80,40 @@ def draft_of(given: Given) -> Draft:
         )
     _put_groups(draft, outcome, taken)
     if sampled:
-        draft.items = {
-            "match": Guess("tcga", "ids are TCGA barcodes of samples"),
-            **draft.items,
-        }
+        match: Guess[object] = Guess("tcga", "ids are TCGA barcodes of samples")
+        draft.items = {"match": match, **draft.items}
     put_leaks(draft)
     return draft
 
 
-def _cells_of(table: GivenTable) -> list[str]:
-    """Ids of a table; none where it has no column of ids."""
-    patient = id_column(table.frame)
-    return list(table.frame[patient.value]) if patient else []
+def _read_clinical(given: Given, outcome: GivenTable) -> GivenTable | None:
+    """Read the clinical table; of a workbook, the sheet of the outcome's patients."""
+    if given.clinical is None:
+        return None
+    patient = id_column(outcome.frame)
+    ids = set(outcome.frame[patient.value]) if patient else set()
+    return read_given(given.clinical, lambda frame: _shares(frame, ids))
+
+
+def _put_slides(
+    draft: Draft,
+    given: Given,
+    ids: Collection[str],
+    tables: Sequence[tuple[GivenTable, str]],
+) -> None:
+    """Write the slides: features, images, and a table that names them where one is given."""
+    known = list(tables)
+    images = given.slides
+    if images is not None and images.is_file():
+        table = read_given(images)
+        own = id_column(table.frame, ids=ids)
+        if own is not None:
+            known.insert(0, (table, own.value))
+        images = None
+    if given.features is not None:
+        put_features(draft, given.features, ids, known)
+    if images is not None:
+        put_images(draft, images, ids, known)
 
 
 def _shares(frame: pd.DataFrame, ids: Collection[str]) -> bool:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from survfuse.evaluation.cells import Watcher
     from survfuse.evaluation.crossval import cross_validate
-    from survfuse.evaluation.plan import Plan
     from survfuse.evaluation.planning import plan
     from survfuse.evaluation.predictions import evaluate
+    from survfuse.evaluation.study_plan import Plan
     from survfuse.results import Result
 
 __all__ = ["Plan", "Result", "Watcher", "cross_validate", "evaluate", "plan"]
 
 _HOMES = {
-    "Plan": "survfuse.evaluation.plan",
+    "Plan": "survfuse.evaluation.study_plan",
     "Result": "survfuse.results",
     "Watcher": "survfuse.evaluation.cells",
     "cross_validate": "survfuse.evaluation.crossval",

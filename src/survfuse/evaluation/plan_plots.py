@@ -13,7 +13,7 @@ from survfuse.figures import plot_plan_power, plot_plan_width
 from survfuse.figures.plotting import axes_of
 
 if TYPE_CHECKING:
-    from survfuse.evaluation.plan import Plan
+    from survfuse.evaluation.study_plan import Plan
 
 POINTS = 60
 FARTHEST = 40  # times the pilot

@@ -10,7 +10,7 @@ from survfuse.figures.formatting import count
 from survfuse.survival.estimate import Z, rounded
 
 if TYPE_CHECKING:
-    from survfuse.evaluation.plan import IncrementPlan
+    from survfuse.evaluation.study_plan import IncrementPlan
 
 OWN = "the whole model"
 ASSUMPTIONS = (

@@ -13,7 +13,6 @@ from survfuse._errors import ConfigError, InputError, NotComputableError
 from survfuse.evaluation.assessment import cards
 from survfuse.evaluation.curve_errors import ISBS
 from survfuse.evaluation.metric_registry import Metric
-from survfuse.evaluation.plan import IncrementPlan, Plan, WidthPlan
 from survfuse.evaluation.plan_words import OWN
 from survfuse.evaluation.precision import (
     MOST_PATIENTS,
@@ -27,6 +26,7 @@ from survfuse.evaluation.precision import (
 )
 from survfuse.evaluation.ranking import UNO_C
 from survfuse.evaluation.run_folds import RunFolds
+from survfuse.evaluation.study_plan import IncrementPlan, Plan, WidthPlan
 from survfuse.results import Result
 from survfuse.results.model_roles import clinical_only
 from survfuse.survival.estimate import Estimate, Z
@@ -188,6 +188,7 @@ def _increment(
         ).scaled_to(recorded.se)
         needed = precision.patients_for(delta, power)
         others = [one.patients_for(delta, power) for one in precision.left_out]
+        cautious = precision.cautious.patients_for(delta, power)
         gain = precision.patients_for(value, power) if value > 0 else None
     except NotComputableError as why_not:
         return IncrementPlan(*names, estimate, note=f"no plan: {why_not}")
@@ -198,7 +199,7 @@ def _increment(
         precision,
         patients=needed,
         patients_low=needed * exp(-Z * spread),
-        patients_high=needed * exp(Z * spread),
+        patients_high=max(needed * exp(Z * spread), cautious),
         for_estimate=gain,
     )
 
@@ -239,7 +240,9 @@ def _precision(
         def parts(patients: frozenset[str] | None) -> Parts:
             return 1 / events_among(folds, patients), 0.0
 
-        return measured("score", parts, folds, known_share=True)
+        precision = measured("score", parts, folds, known_share=True)
+        assert known.value is not None
+        return precision.scaled_to(known.se / known.value)
     return of_score(
         cards((key,))[0],
         folds,

@@ -79,6 +79,11 @@ class Precision:
         """Standard deviation that an estimate of so many patients would have."""
         return float(np.sqrt(self._plain_at(patients)))
 
+    @property
+    def cautious(self) -> Precision:
+        """The same if training went on to change as much as it does at the size of the run."""
+        return replace(self, known_share=False)
+
     def uncertainty(self, patients: float) -> float | None:
         """Standard error of the standard error, as a share of it; None where it is not known."""
         values = [one.se(patients) for one in self.left_out]

@@ -48,7 +48,7 @@ def ici(
     bootstrap: int = 0,
     seed: int = 0,
 ) -> list[Estimate]:
-    """Integrated calibration index: the mean of |observed − predicted risk| over patients.
+    """Integrated calibration index: mean of ``|observed − predicted risk|`` over patients.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def e50(
     bootstrap: int = 0,
     seed: int = 0,
 ) -> list[Estimate]:
-    """Median of |observed − predicted risk| over patients; everything else as in :func:`ici`."""
+    """Median of ``|observed − predicted risk|`` over patients; else as in :func:`ici`."""
     return calibration_errors(time, event, survival, times, knots, bootstrap, seed)[
         "e50"
     ]
@@ -109,7 +109,7 @@ def e90(
     bootstrap: int = 0,
     seed: int = 0,
 ) -> list[Estimate]:
-    """90 % quantile of |observed − predicted risk| over patients; else as in :func:`ici`."""
+    """90 % quantile of ``|observed − predicted risk|``; else as in :func:`ici`."""
     return calibration_errors(time, event, survival, times, knots, bootstrap, seed)[
         "e90"
     ]

@@ -42,7 +42,8 @@ class IncrementPlan:
         The increment in the pilot; above 0: better with it.
     precision : Precision or None
     patients, patients_low, patients_high : float or None
-        Needed for the increment of the plan, and their 95 % interval.
+        Needed for the increment of the plan, and how few or many it may be: the 95 % interval of
+        the standard error, and at least what is needed if training goes on to change as much.
     for_estimate : float or None
         Needed if the increment is what the pilot found; None where that is no gain.
     note : str
@@ -83,24 +84,24 @@ class WidthPlan:
         """Expected interval and half its width at a number of patients.
 
         The interval is that around 1 for calibration, around the value of the pilot for others.
-        `half_width_low` and `half_width_high` are the 95 % interval of the half width.
+        `half_width_low` and `half_width_high` tell how narrow or wide it may be: the 95 % interval
+        of the standard error, and at least as wide as it is if training goes on to change as much.
         """
         assert self.estimate.value is not None
-        value = AIMS.get(self.metric, self.estimate.value)
-        half = Z * self.precision.se(patients)
+        value, precision = AIMS.get(self.metric, self.estimate.value), self.precision
+        half = Z * precision.se(patients)
         ends = (value - half, value + half)
         if self.metric == "observed_expected":
             ends = (exp(-half), exp(half))
-        width = (ends[1] - ends[0]) / 2
-        unsure = self.precision.uncertainty(patients)
-        factor = None if unsure is None else exp(Z * unsure)
+        width, unsure = (ends[1] - ends[0]) / 2, precision.uncertainty(patients)
+        row = {"value": value, "low": ends[0], "high": ends[1], "half_width": width}
+        if unsure is None:
+            return {**row, "half_width_low": None, "half_width_high": None}
+        cautious = precision.cautious.se(patients) / precision.se(patients)
         return {
-            "value": value,
-            "low": ends[0],
-            "high": ends[1],
-            "half_width": width,
-            "half_width_low": None if factor is None else width / factor,
-            "half_width_high": None if factor is None else width * factor,
+            **row,
+            "half_width_low": width * exp(-Z * unsure),
+            "half_width_high": width * max(exp(Z * unsure), cautious),
         }
 
 
