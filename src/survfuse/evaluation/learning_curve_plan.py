@@ -119,30 +119,32 @@ def curve_candidates(
         The model, the clinical ridge, late fusion of all modalities and, where the cohort has
         priors, the model without them; each where it can be made.
     """
+    others = candidates[1:]
+    late = [one for one in others if one.config.fusion == "late_cox"]
+    chosen = [candidates[0]]
+    chosen += [one for one in others if one.name == clinical]
+    if late:
+        chosen.append(max(late, key=lambda one: len(one.modalities or ())))
+    without = _without_priors(candidates, cohort)
+    return chosen if without is None else [*chosen, without]
+
+
+def _without_priors(
+    candidates: Sequence[Candidate],
+    cohort: Cohort,
+) -> Candidate | None:
+    """The model without its priors; None where it has none, or nothing else."""
     model = candidates[0]
     used = modalities_used(cohort, model.config)
-    everything = max(
-        (one for one in candidates[1:] if one.config.fusion == "late_cox"),
-        key=lambda one: len(one.modalities or ()),
-        default=None,
-    )
-    chosen = [model]
-    chosen += [one for one in candidates[1:] if one.name == clinical]
-    if everything is not None:
-        chosen.append(everything)
-    kinds: dict[str, str] = {name: cohort.modalities[name].kind for name in used}
-    priors = [name for name in used if kinds[name] == "prior"]
-    rest = tuple(name for name in used if kinds[name] != "prior")
-    if priors and rest:
-        config = model.config.model_copy(update={"modalities": rest})
-        without = Candidate(f"network:-{'-'.join(priors)}", config, "increment")
-        same = [
-            one
-            for one in candidates[1:]
-            if one.role in {"baseline", "increment"} and one.config == config
-        ]
-        chosen.append(next(iter(same), without))
-    return chosen
+    priors = [name for name in used if cohort.modalities[name].kind == "prior"]
+    rest = tuple(name for name in used if name not in priors)
+    if not (priors and rest):
+        return None
+    config = model.config.model_copy(update={"modalities": rest})
+    for one in candidates[1:]:
+        if one.role in {"baseline", "increment"} and one.config == config:
+            return one
+    return Candidate(f"network:-{'-'.join(priors)}", config, "increment")
 
 
 def subsample(
