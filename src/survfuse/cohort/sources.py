@@ -75,8 +75,11 @@ class Sources:
         return self.root / relative
 
     def same(self, one: TableFile, other: TableFile) -> bool:
-        """Whether two sections read one table."""
-        return one.within(self.root) == other.within(self.root)
+        """Whether two sections read one table, however each names it."""
+        sheets = {one.sheet, other.sheet} - {None}
+        return (
+            self.path(one).resolve() == self.path(other).resolve() and len(sheets) < 2
+        )
 
     def expression(self, spec: ExpressionSpec) -> Expression:
         """Read the matrix of an expression section.
