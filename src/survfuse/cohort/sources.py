@@ -207,7 +207,9 @@ class Sources:
             kept = self._without_normal(frame[rule.column], ids, rule, measured, place)
             frame, ids = frame.loc[kept], ids.loc[kept]
         first = frame[~ids.duplicated()].drop(columns=str(rule))
-        stripped = {str(name): column.str.strip() for name, column in first.items()}
+        stripped = {
+            str(name): list(map(str.strip, column)) for name, column in first.items()
+        }
         cells = pd.DataFrame(
             stripped,
             index=first.index,

@@ -215,9 +215,8 @@ def note_followup(
     columns: list[tuple[Place, ColumnSpec]] = []
     for name, data in modalities.items():
         if isinstance(data, TableData):
-            places = [
-                problems.at(name, file_of(name), column) for column in data.columns
-            ]
+            file = file_of(name)
+            places = [problems.at(name, file, column) for column in data.columns]
             columns += zip(places, data.columns.values(), strict=True)
     late = {(p.file, p.column): p.where for p, c in columns if c.known == "followup"}
     for place, column in columns:
