@@ -113,6 +113,15 @@ def test_the_forms_of_cohort_files_mean_the_same_here(tmp_path: Path) -> None:
     assert again.fingerprint() == memory.fingerprint()
 
 
+def test_ids_of_bags_are_cut_as_those_of_tables() -> None:
+    table = patients(12)
+    table["patient_id"] = [f"TCGA-AA-{place:04}" for place in range(12)]
+    given = {f"{one}-01A": bag for one, bag in bags(table).items()}
+    cohort = made(table, clinical=["age"], bags={"slides": given}, match="tcga")
+    owners = {one[:12] for one in given}
+    assert set(cohort.modalities["slides"].patients) == owners & set(cohort.patients)
+
+
 def test_bags_of_arrays_and_of_files_are_one(tmp_path: Path) -> None:
     table = patients(12)
     own = bags(table)

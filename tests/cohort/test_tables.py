@@ -246,14 +246,19 @@ def test_the_outcome_is_no_input_however_its_table_is_named(
 ) -> None:
     endpoint = clinical.spec.pop("outcome")
     clinical.patients["pfi_days"] = clinical.patients["os_days"] / 2
-    clinical.spec["outcomes"] = {"os": endpoint, "pfi": {**endpoint, "time": "pfi_days"}}
+    clinical.spec["outcomes"] = {
+        "os": endpoint,
+        "pfi": {**endpoint, "time": "pfi_days"},
+    }
     path = clinical.write()
     file = path.parent / endpoint["table"]
     (path.parent / "link.csv").symlink_to(file)
     shutil.copy(file, path.parent / "copy.csv")
     section = {"table": table_of(file), "columns": ["age", "pfi_days"]}
     clinical.spec["modalities"] = {"more": section}
-    with pytest.raises(CohortError, match="column 'pfi_days': this column is the outcome"):
+    with pytest.raises(
+        CohortError, match="column 'pfi_days': this column is the outcome"
+    ):
         load_cohort(clinical.write(), endpoint="os")
     section["columns"] = ["age"]
     cohort = load_cohort(clinical.write(), endpoint="os")

@@ -11,6 +11,7 @@ from survfuse._errors import listed
 from survfuse.cohort.patient_ids import (
     barcode,
     normal_samples,
+    note_normal,
     patients_of,
     sample_kinds,
 )
@@ -236,12 +237,7 @@ class Sources:
         normal = normal_samples(samples, rule)
         if not measured:
             normal &= ids.isin(ids[~normal])
-        if normal.any():
-            place.warning(
-                f"{int(normal.sum())} of {len(normal)} rows are of normal samples (TCGA sample "
-                "types 10 to 29), left out",
-                patients=ids[normal].unique(),
-            )
+        note_normal(normal, ids, "rows are of normal samples", place)
         return ids.index[~normal]
 
     def _note_several(
