@@ -318,6 +318,27 @@ def test_leaks_are_refused() -> None:
     )
 
 
+def test_hints_are_arguments() -> None:
+    table, age = patients(), {"clinical": ["age"]}
+    words = table.assign(dead=np.where(table["dead"] == 1, "gone", "here"))
+    refuse(r"event_values=\{'gone': '0 or 1'", table=words, **age)
+    values = {"gone": 1, "here": 0}
+    assert made(words, event_values=values, **age).events == table["dead"].sum()
+    lacking = table.assign(months=table["months"].where(table["age"] > 50))
+    refuse("say exclude_invalid=True to leave", table=lacking, **age)
+    assert 0 < len(made(lacking, exclude_invalid=True, **age)) < 40
+    wrong = table.astype({"age": object})
+    wrong.loc[0, "age"] = "unknown"
+    given = {**age, "columns": {"age": "numeric"}}
+    refuse(r"add it to missing=\['', .*'NULL', 'unknown'\]", table=wrong, **given)
+    missing = ["", "unknown"]
+    assert made(wrong, missing=missing, **given).modalities["clinical"].features == 1
+
+
+def test_the_ids_are_no_clinical_column() -> None:
+    refuse("'patient_id' is the column of patient ids", clinical=["patient_id", "age"])
+
+
 def test_what_is_no_table_is_refused() -> None:
     table = patients()
     refuse("clinical: expected a table .*got str", clinical="clinical.csv")
