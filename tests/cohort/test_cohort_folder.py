@@ -69,6 +69,22 @@ def test_censoring_keeps_its_polarity(tmp_path: Path) -> None:
     assert "censored: alive" in (tmp_path / "out" / "cohort.yaml").read_text()
 
 
+def test_a_time_made_of_two_columns_is_called_as_no_input(tmp_path: Path) -> None:
+    table = patients()
+    table["start"] = "2020-01-01"
+    day = pd.to_datetime(table["start"]) + pd.to_timedelta(np.arange(1, 41), unit="D")
+    table["end"] = day.dt.strftime("%Y-%m-%d")
+    labs = table[["patient_id", "age"]].rename(columns={"age": "time"})
+    cohort = made(
+        table,
+        time={"from": "start", "to": "end"},
+        tables={"labs": labs},
+        columns={"time": "numeric"},
+    )
+    again = load_cohort(cohort.to_yaml(tmp_path / "study"))
+    assert again.fingerprint() == cohort.fingerprint()
+
+
 def test_real_cohorts_are_written(tmp_path: Path, shared_data: Path) -> None:
     sources = {hancock: "hancock", tcga_luad: "tcga_luad"}
     for write, name in sources.items():

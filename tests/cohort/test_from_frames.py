@@ -113,6 +113,15 @@ def test_the_forms_of_cohort_files_mean_the_same_here(tmp_path: Path) -> None:
     assert again.fingerprint() == memory.fingerprint()
 
 
+def test_ids_of_bags_are_cut_as_those_of_tables() -> None:
+    table = patients(12)
+    table["patient_id"] = [f"TCGA-AA-{place:04}" for place in range(12)]
+    given = {f"{one}-01A": bag for one, bag in bags(table).items()}
+    cohort = made(table, clinical=["age"], bags={"slides": given}, match="tcga")
+    owners = {one[:12] for one in given}
+    assert set(cohort.modalities["slides"].patients) == owners & set(cohort.patients)
+
+
 def test_bags_of_arrays_and_of_files_are_one(tmp_path: Path) -> None:
     table = patients(12)
     own = bags(table)
@@ -307,6 +316,27 @@ def test_leaks_are_refused() -> None:
     refuse(
         "'OS_days': called as outcomes are", clinical=table.assign(OS_days=table["age"])
     )
+
+
+def test_hints_are_arguments() -> None:
+    table, age = patients(), {"clinical": ["age", "sex"]}
+    words = table.assign(dead=np.where(table["dead"] == 1, "gone", "here"))
+    refuse(r"event_values=\{'gone': '0 or 1'", table=words, **age)
+    values = {"gone": 1, "here": 0}
+    assert made(words, event_values=values, **age).events == table["dead"].sum()
+    lacking = table.assign(months=table["months"].where(table["age"] > 50))
+    refuse("say exclude_invalid=True to leave", table=lacking, **age)
+    assert len(made(lacking, exclude_invalid=True, **age)) == lacking["months"].count()
+    wrong = table.astype({"age": object})
+    wrong.loc[0, "age"] = "unknown"
+    given = {**age, "columns": {"age": "numeric"}}
+    refuse(r"add it to missing=\['', .*'NULL', 'unknown'\]", table=wrong, **given)
+    missing = ["", "unknown"]
+    assert made(wrong, missing=missing, **given).modalities["clinical"].features == 2
+
+
+def test_the_ids_are_no_clinical_column() -> None:
+    refuse("'patient_id' is the column of patient ids", clinical=["patient_id", "age"])
 
 
 def test_what_is_no_table_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from builders import CohortFiles
 from survfuse._errors import CohortError, FeatureFileError
 from survfuse.cohort import BagData, Cohort, inspect, load_cohort, pack_cohort
+from survfuse.cohort.damaged_slides import load_undamaged
 
 
 def edit(path: Path, data: bytes) -> None:
@@ -107,6 +109,39 @@ def test_swapped_patients_in_a_store_without_a_hash_of_its_index_are_found(
     again = load_cohort(path)
     assert "holds other slides than it was packed from: packed anew" in notes(again)[0]
     np.testing.assert_array_equal(tiles(again), first)
+
+
+def test_the_ids_of_a_packed_store_are_cut_as_those_of_tables(
+    files: CohortFiles,
+) -> None:
+    assert files.slides is not None
+    owners = [f"TCGA-AA-0{owner}" for owner in files.slides["patient_id"]]
+    files.slides["patient_id"] = [f"{owner}-01A" for owner in owners]
+    files.slides.loc[0, "patient_id"] = f"{owners[0]}-11A"  # normal
+    files.patients["patient_id"] = [
+        f"TCGA-AA-0{one}" for one in files.patients["patient_id"]
+    ]
+    del files.spec["expression"]
+    path = files.write()
+    pack_cohort(path, out=files.root / "mine.bags")
+    files.spec |= {"match": "tcga", "slides": {"packed": "mine.bags"}}
+    cohort = load_cohort(files.write())
+    data = cohort.modalities["slides"]
+    assert isinstance(data, BagData)
+    assert set(data.patients) == set(owners[1:]) & set(cohort.patients)
+    assert any("1 of 21 slides are of normal samples" in note for note in notes(cohort))
+    sent = pickle.loads(pickle.dumps(data.store))  # noqa: S301
+    assert sent.fingerprint() == data.store.fingerprint()
+    np.testing.assert_array_equal(
+        sent.gather(data.patients)[0], data.store.gather(data.patients)[0]
+    )
+    flip(files.root / "mine.bags" / "features.npy", -1)
+    _, damaged = load_undamaged(path)
+    assert set(damaged) == {data.store.slides[-1].patient_id}
+    files.spec["match"] = None
+    files.spec["slides"]["patient"] = {"take": 7}
+    with pytest.raises(CohortError, match="none of its 1 patients \\('TCGA-AA'\\)"):
+        load_cohort(files.write())
 
 
 def test_a_store_that_a_person_packed_is_refused_where_it_is_damaged(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +229,48 @@ def test_the_outcome_is_no_input(clinical: CohortFiles) -> None:
         match="column 'os_event': this column is the outcome",
     ):
         load_cohort(clinical.write())
+
+
+@pytest.mark.parametrize(
+    "table_of",
+    [
+        lambda name: f"../{name.parent.name}/{name.name}",
+        lambda name: {"file": name.name, "encoding": "utf-8"},
+        lambda name: "link.csv",
+        lambda name: "copy.csv",
+    ],
+)
+def test_the_outcome_is_no_input_however_its_table_is_named(
+    clinical: CohortFiles,
+    table_of: Callable[[Path], object],
+) -> None:
+    endpoint = clinical.spec.pop("outcome")
+    clinical.patients["pfi_days"] = clinical.patients["os_days"] / 2
+    clinical.spec["outcomes"] = {
+        "os": endpoint,
+        "pfi": {**endpoint, "time": "pfi_days"},
+    }
+    path = clinical.write()
+    file = path.parent / endpoint["table"]
+    (path.parent / "link.csv").symlink_to(file)
+    shutil.copy(file, path.parent / "copy.csv")
+    section = {"table": table_of(file), "columns": ["age", "pfi_days"]}
+    clinical.spec["modalities"] = {"more": section}
+    with pytest.raises(
+        CohortError, match="column 'pfi_days': this column is the outcome"
+    ):
+        load_cohort(clinical.write(), endpoint="os")
+    section["columns"] = ["age"]
+    cohort = load_cohort(clinical.write(), endpoint="os")
+    assert cohort.modalities["more"].features == 1
+
+
+def test_a_column_named_as_the_outcome_may_stand_unused(clinical: CohortFiles) -> None:
+    files = copies(clinical, os_event=1)
+    about = files.spec["modalities"]["cnv"]
+    unused = {"kind": "numeric", "use": False}
+    about["columns"] = {"match": "*_cnv", "os_event": unused}
+    assert table(files, "cnv").features == 3
 
 
 def test_a_further_table_is_all_numbers(clinical: CohortFiles) -> None:

@@ -223,6 +223,13 @@ def test_every_fold_has_every_loss(cohort: Cohort) -> None:
     assert len(nothing) == 1, "the network's constant: nothing is left of this patient"
 
 
+def test_a_model_that_reads_nothing_has_every_loss_too(cohort: Cohort) -> None:
+    model = SurvivalFusion(fusion="kaplan_meier").fit(cohort)
+    losses = under_loss(model, cohort, ("001", "002"))
+    assert tuple(losses) == Losses.on(cohort, ALL).names
+    assert all((loss.log_risk == 0).all() for loss in losses.values())
+
+
 def test_tiles_that_nobody_has_are_not_read(cohort: Cohort) -> None:
     model = quick().fit(cohort, cohort.patients[:30])
     assert model.fitted is not None

@@ -155,7 +155,7 @@ def test_mixed_dtypes_become_float32(tmp_path: Path, items: Items) -> None:
 def test_another_process_maps_the_same_files(tmp_path: Path, items: Items) -> None:
     store = pack(items, tmp_path / "a.bags")
     build, arguments = store.__reduce__()[:2]
-    assert arguments == (tmp_path / "a.bags",)
+    assert arguments == (tmp_path / "a.bags", None)
     assert build(*arguments).fingerprint() == store.fingerprint()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(BagStore.fingerprint, (store,)) == store.fingerprint()

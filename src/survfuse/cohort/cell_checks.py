@@ -52,6 +52,8 @@ def check_cells(
             _check_categories(data, cells, place)
             continue
         wrong = cells[cells.notna() & ~(np.abs(data.numbers(column)) <= LARGEST)]
+        if wrong.empty:
+            continue
         kinds = pd.Series([_kind(spec, str(cell)) for cell in wrong], wrong.index)
         for kind, same in wrong.groupby(kinds, sort=False):
             texts = sorted(map(str, same.unique()))

@@ -107,9 +107,7 @@ def _write_patients(cohort: Cohort, folder: Path) -> Section:
         known = cohort.outcome["time"].notna().to_numpy(bool)
         event = cohort.outcome["event"].to_numpy(bool)
         status = event if spec.event is not None else ~event
-        time_column = _free(
-            spec.time if isinstance(spec.time, str) else "time", columns
-        )
+        time_column = _name_of_time(cohort, spec)
         columns[time_column] = [_time_text(time) for time in cohort.outcome["time"]]
         status_column = _free(spec.status, columns)
         columns[status_column] = np.where(
@@ -140,6 +138,17 @@ def _write_patients(cohort: Cohort, folder: Path) -> Section:
     if len(columns) > 1:
         _write_csv(folder / PATIENTS_FILE, columns)
     return sections
+
+
+def _name_of_time(cohort: Cohort, spec: OutcomeSpec) -> str:
+    """Name the column of times; one that was made of several is called as no input is."""
+    if isinstance(spec.time, str):
+        return _free(spec.time, {PATIENT: None})
+    taken = {PATIENT: None}
+    for data in cohort.modalities.values():
+        if isinstance(data, TableData):
+            taken |= dict.fromkeys(data.columns)
+    return _free("time", taken)
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from survfuse._errors import CohortError, FeatureFileError
 from survfuse.cohort.cohort import Cohort, load_cohort
-from survfuse.cohort.problems import Problems
+from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_files import match_files
-from survfuse.cohort.slide_table import refused_files
+from survfuse.cohort.slide_table import of_patients, refused_files
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import load_spec
+from survfuse.cohort.spec import PatientColumn, load_spec
 from survfuse.readers.bags import BagStore
 
 
@@ -62,7 +62,8 @@ def _damaged(path: Path | str) -> dict[str, str]:
     damaged: dict[str, str] = {}
     for name, section in spec.bag_sections().items():
         if section.packed is not None:
-            reasons = _damaged_in(sources.path(section.packed))
+            rule, place = sources.rule(section.patient), sources.problems.at(name)
+            reasons = _damaged_in(sources.path(section.packed), rule, place)
         else:
             reasons = {}
             files = match_files(name, section, sources)
@@ -72,13 +73,14 @@ def _damaged(path: Path | str) -> dict[str, str]:
     return {one: why for one, why in damaged.items() if one not in spec.exclude}
 
 
-def _damaged_in(folder: Path) -> dict[str, str]:
+def _damaged_in(folder: Path, rule: PatientColumn, place: Place) -> dict[str, str]:
     """Patients of a packed store whose tiles are not those that were packed."""
     damaged: dict[str, str] = {}
     try:
-        store = BagStore.open(folder)
+        packed = BagStore.open(folder)
     except FeatureFileError:  # no single patient is at fault
         return damaged
+    store = of_patients(packed, rule, place) or packed
     for patient in store.patients:
         try:
             store.verify((patient,))

@@ -207,7 +207,11 @@ def _span(
         faults += _faults_of_dates(spec, column, known, dates)
         if dates.others:
             unclear.append(_ask_format(time, column, known, dates))
-    value = (days[1] - days[0]) / DAYS[spec.unit]
+    texts = map(repr, ((days[1] - days[0]) / DAYS[spec.unit]).tolist())
+    # as a column of these times would be read, so that a written cohort is the same
+    value = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(
+        float
+    )
     early = value <= 0
     if early.any():
         start, end = (columns[column][early] for column in time.columns)

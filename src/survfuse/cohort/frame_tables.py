@@ -16,6 +16,7 @@ from survfuse.cohort.anndata_input import (
     table_or_obs,
 )
 from survfuse.cohort.column_names import near_name
+from survfuse.cohort.frame_hints import FrameProblems
 from survfuse.cohort.frame_texts import (
     PATIENT,
     series_table,
@@ -81,7 +82,7 @@ class FrameTables:
 
     given: FrameInput
     memory: Memory = field(default_factory=Memory)
-    problems: Problems = field(default_factory=Problems)
+    problems: Problems = field(default_factory=FrameProblems)
     frames: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
@@ -122,6 +123,10 @@ class FrameTables:
 
     def holder(self, columns: Collection[str]) -> str:
         """The table that has these columns, of the outcome or of ``obs``."""
+        if self.patient in columns:
+            raise CohortError(
+                f"clinical: {self.patient!r} is the column of patient ids; leave it out",
+            )
         for file in (OUTCOME, OBS):
             if file in self.frames and set(columns) <= set(self.frames[file]):
                 return file

@@ -224,7 +224,10 @@ def cell_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _numbers_as_text(values: Any) -> Any:
     """Numbers as pandas writes them, without writing them to a text first."""
-    cells = values.astype(str).astype(object)
+    if values.dtype == np.float64:  # much faster than NumPy, and the same texts
+        cells = np.array(list(map(repr, values.tolist())), object)
+    else:
+        cells = values.astype(str).astype(object)
     if values.dtype.kind == "f":
         cells[np.isnan(values)] = ""
     return cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,7 +120,7 @@ def _add(
     if name in declared:
         kinds.columns[name] = as_fields(declared[name])
         return
-    known = texts[~texts.isin(MISSING)]
+    known = [text for text in texts if text not in MISSING]
     reason = used.get(name) or _no_input(name, column, known, rules)
     if reason:
         kinds.left_out[name] = reason
@@ -131,7 +131,7 @@ def _add(
         kinds.columns[name] = fields
         kinds.inferred.setdefault(fields["kind"], []).append(name)
         if rules.clinical and fields["kind"] == "numeric":
-            values = set(map(whole, known.unique()))
+            values = set(map(whole, set(known)))
             if _are_codes(values):
                 kinds.codes[name] = ", ".join(sorted(values, key=float))
 
@@ -146,7 +146,7 @@ def as_fields(declared: str | Mapping[str, Any] | ColumnSpec) -> dict[str, Any]:
 def _no_input(
     name: str,
     column: pd.Series[Any],
-    known: pd.Series[str],
+    known: Sequence[str],
     rules: _Rules,
 ) -> str:
     """Why a column is no input; empty where it may be one."""
@@ -154,21 +154,21 @@ def _no_input(
     if kind in "Mm" or _all_are(column, _DATES):
         return "dates or durations; write how long before time zero, as a number"
     numeric = _is_numeric(column)
-    different = known.nunique()
+    different = len(set(known))
     if different < 2 and rules.learning and (rules.clinical or not numeric):
-        return f"one value, {known.iloc[0]!r}" if different else "no value"
+        return f"one value, {known[0]!r}" if different else "no value"
     single = different == len(known) >= FEWEST_TEXTS
     if single and _ID.fullmatch(name):
         return "an id"
     words = not (numeric or isinstance(column.dtype, pd.CategoricalDtype))
-    if single and words and not known.map(is_number).all():
+    if single and words and not all(map(is_number, known)):
         return (
             f"{different} different texts in {len(known)} patients: an id, or free text"
         )
     return ""
 
 
-def _fields(column: pd.Series[Any], known: pd.Series[str]) -> dict[str, Any]:
+def _fields(column: pd.Series[Any], known: Sequence[str]) -> dict[str, Any]:
     """Kind of a column, and levels of ordered categories."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         if not column.cat.ordered:
@@ -179,7 +179,7 @@ def _fields(column: pd.Series[Any], known: pd.Series[str]) -> dict[str, Any]:
         }
     if pd.api.types.is_bool_dtype(column.dtype):
         return {"kind": "nominal"}
-    if _is_numeric(column) or known.map(is_number).all():
+    if _is_numeric(column) or all(map(is_number, known)):
         return {"kind": "numeric"}
     return {"kind": "nominal"}
 
@@ -191,10 +191,10 @@ def _is_numeric(column: pd.Series[Any]) -> bool:
 
 def _all_are(column: pd.Series[Any], types: tuple[type, ...]) -> bool:
     """Whether every known cell of a column of objects is of some types."""
-    known = column.dropna()
-    if column.dtype != object or known.empty:
+    if column.dtype != object:
         return False
-    return all(isinstance(cell, types) for cell in known)
+    known = column.dropna()
+    return not known.empty and all(isinstance(cell, types) for cell in known)
 
 
 def _are_codes(values: Collection[str]) -> bool:

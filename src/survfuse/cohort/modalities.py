@@ -105,6 +105,8 @@ class TableData(Modality):
         """Leave out rows without any known value: who has none counts as without this modality."""
         known = np.zeros(len(self.frame), bool)
         for column in self.columns:
+            if known.all():
+                break
             known |= self.texts(column).notna().to_numpy(bool)
         blank = tuple(map(str, self.frame.index[~known]))
         return replace(
@@ -138,7 +140,11 @@ class TableData(Modality):
         if spec.kind != "numeric" or any(map(is_number, missing)):
             plain = whole_cells(cells)
         read = plain if spec.kind == "nominal" else cells
-        return read.astype(object).mask(plain.isin(missing), None)
+        texts = [
+            None if one in missing else text
+            for one, text in zip(plain, read, strict=True)
+        ]
+        return pd.Series(texts, cells.index, dtype=object)
 
     def numbers(
         self,

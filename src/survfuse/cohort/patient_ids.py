@@ -78,6 +78,20 @@ def normal_samples(ids: pd.Series[str], rule: PatientColumn) -> pd.Series[bool]:
     return ids.map(is_normal).astype(bool)
 
 
+def note_normal(
+    normal: pd.Series[bool],
+    patients: pd.Series[str],
+    what: str,
+    place: Place,
+) -> None:
+    """Note rows, samples or slides of normal samples, which are left out; nothing without any."""
+    if normal.any():
+        place.warning(
+            f"{int(normal.sum())} of {len(normal)} {what} (TCGA sample types 10 to 29), left out",
+            patients=patients[normal].unique(),
+        )
+
+
 def sample_kinds(ids: Iterable[str]) -> str:
     """Say how many of some ids are normal samples of TCGA; empty where none is."""
     names = list(ids)

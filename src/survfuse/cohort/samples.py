@@ -12,6 +12,7 @@ from survfuse._types import FloatArray, IntArray
 from survfuse.cohort.patient_ids import (
     barcode,
     normal_samples,
+    note_normal,
     patients_of,
     sample_kinds,
 )
@@ -47,12 +48,7 @@ def by_patient(
     if patients is None:
         return None
     normal = normal_samples(samples, rule)
-    if normal.any():
-        place.warning(
-            f"{int(normal.sum())} of {len(normal)} samples are normal (TCGA sample types 10 to "
-            "29), left out",
-            patients=patients[normal].unique(),
-        )
+    note_normal(normal, patients, "samples are normal", place)
     samples, patients = samples[~normal], patients[~normal]
     if rule.match is not None:
         samples = samples.loc[samples.map(barcode).sort_values(kind="stable").index]

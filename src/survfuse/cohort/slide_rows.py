@@ -8,7 +8,7 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.cohort.column_names import check_ids, has_column
-from survfuse.cohort.patient_ids import normal_samples, patients_of
+from survfuse.cohort.patient_ids import normal_samples, note_normal, patients_of
 from survfuse.cohort.problems import Place
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec
@@ -67,12 +67,7 @@ def slide_rows(
         return None
     normal = normal_samples(frame[column], rule)
     normal |= normal_samples(frame[spec.slide], rule)
-    if normal.any():
-        place.warning(
-            f"{int(normal.sum())} of {len(normal)} slides are of normal samples (TCGA sample "
-            "types 10 to 29), left out",
-            patients=owners[normal].unique(),
-        )
+    note_normal(normal, owners, "slides are of normal samples", place)
     frame, owners = frame[~normal], owners[~normal]
     _report_repeated(
         frame, owners, spec.slide, sources.problems.at(name, file, spec.slide)

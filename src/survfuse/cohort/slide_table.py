@@ -12,15 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
 from survfuse._errors import CohortError, FeatureFileError, InputError, listed
 from survfuse._places import disk_errors, sweep_stage
 from survfuse._storage import file_stamp, read_json, sha256_text, to_json, write_json
+from survfuse.cohort.patient_ids import normal_samples, note_normal, patients_of
 from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_files import MOST_NAMED, SlideFile, match_files
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import SlidesSpec, load_spec
+from survfuse.cohort.spec import PatientColumn, SlidesSpec, load_spec
 from survfuse.readers.arrays import side_files
 from survfuse.readers.bag_files import PACK_AGAIN
 from survfuse.readers.bags import BagStore, pack
@@ -58,8 +60,11 @@ def read_slides(
     """
     with sources.problems.catch(name):
         if spec.packed is not None:
-            store = _check_encoder(BagStore.open(sources.path(spec.packed)), spec)
             place = sources.problems.at(name)
+            packed = _check_encoder(BagStore.open(sources.path(spec.packed)), spec)
+            store = of_patients(packed, sources.rule(spec.patient), place)
+            if store is None:
+                return None
             missing = store.verify() if sources.verify else ()
             if missing:
                 place.warning(
@@ -84,6 +89,27 @@ def read_slides(
                 hint="list slide_id and patient_id, or take this section out",
             )
     return None
+
+
+def of_patients(
+    store: BagStore,
+    rule: PatientColumn,
+    place: Place,
+) -> BagStore | None:
+    """Give the slides of a packed store to the patients that its ids stand for.
+
+    None (problem noted) where ids are not of the declared form.
+    """
+    slides = pd.Series([slide.slide_id for slide in store.slides], dtype=object)
+    ids = pd.Series([slide.patient_id for slide in store.slides], dtype=object)
+    patients = patients_of(ids, rule, place)
+    if patients is None:
+        return None
+    normal = normal_samples(ids, rule) | normal_samples(slides, rule)
+    note_normal(normal, patients, "slides are of normal samples", place)
+    if not normal.any() and patients.equals(ids):
+        return store
+    return store.of_owners(dict(zip(slides[~normal], patients[~normal], strict=True)))
 
 
 def _pack_or_report(

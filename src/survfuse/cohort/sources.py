@@ -11,6 +11,7 @@ from survfuse._errors import listed
 from survfuse.cohort.patient_ids import (
     barcode,
     normal_samples,
+    note_normal,
     patients_of,
     sample_kinds,
 )
@@ -75,8 +76,11 @@ class Sources:
         return self.root / relative
 
     def same(self, one: TableFile, other: TableFile) -> bool:
-        """Whether two sections read one table."""
-        return one.within(self.root) == other.within(self.root)
+        """Whether two sections read one table, however each names it."""
+        sheets = {one.sheet, other.sheet} - {None}
+        return (
+            self.path(one).resolve() == self.path(other).resolve() and len(sheets) < 2
+        )
 
     def expression(self, spec: ExpressionSpec) -> Expression:
         """Read the matrix of an expression section.
@@ -204,7 +208,9 @@ class Sources:
             kept = self._without_normal(frame[rule.column], ids, rule, measured, place)
             frame, ids = frame.loc[kept], ids.loc[kept]
         first = frame[~ids.duplicated()].drop(columns=str(rule))
-        stripped = {str(name): column.str.strip() for name, column in first.items()}
+        stripped = {
+            str(name): list(map(str.strip, column)) for name, column in first.items()
+        }
         cells = pd.DataFrame(
             stripped,
             index=first.index,
@@ -231,12 +237,7 @@ class Sources:
         normal = normal_samples(samples, rule)
         if not measured:
             normal &= ids.isin(ids[~normal])
-        if normal.any():
-            place.warning(
-                f"{int(normal.sum())} of {len(normal)} rows are of normal samples (TCGA sample "
-                "types 10 to 29), left out",
-                patients=ids[normal].unique(),
-            )
+        note_normal(normal, ids, "rows are of normal samples", place)
         return ids.index[~normal]
 
     def _note_several(

@@ -135,16 +135,20 @@ def _refuse_outcome(
     same_file: bool,
     place: Place,
 ) -> None:
-    """Take the outcome out of the columns; of another file only if not declared by name."""
+    """Take the outcome out of the columns; a column of another file may say `use: false`."""
     for column in cohort.answers:
-        by_name = column in (spec.columns or {})
-        if column in columns and (same_file or not by_name):
-            del columns[column]
-            way = f"declare the inputs, such as {SUCH_AS}"
-            replace(place, column=column).error(
-                "this column is the outcome; it cannot be an input",
-                hint="remove it from the columns" if by_name else way,
-            )
+        if column not in columns or not (same_file or columns[column].use):
+            continue
+        del columns[column]
+        hint = f"declare the inputs, such as {SUCH_AS}"
+        if column in (spec.columns or {}):
+            hint = "remove it from the columns"
+            if not same_file:
+                hint += "; where it is something else, give it another name"
+        replace(place, column=column).error(
+            "this column is the outcome; it cannot be an input",
+            hint=hint,
+        )
 
 
 def _matching(
@@ -211,9 +215,8 @@ def note_followup(
     columns: list[tuple[Place, ColumnSpec]] = []
     for name, data in modalities.items():
         if isinstance(data, TableData):
-            places = [
-                problems.at(name, file_of(name), column) for column in data.columns
-            ]
+            file = file_of(name)
+            places = [problems.at(name, file, column) for column in data.columns]
             columns += zip(places, data.columns.values(), strict=True)
     late = {(p.file, p.column): p.where for p, c in columns if c.known == "followup"}
     for place, column in columns:

@@ -155,7 +155,10 @@ def predictions_with_loss(
         Which values are lost depends on the model's seed, on patient and column, not on who is
         predicted, nor on their order.
     """
-    ids, used = prediction.patient_id, fitted.transforms.modalities
+    ids = prediction.patient_id
+    # not those of the transforms: a model may read none of what it was given
+    chosen = fitted.config.inputs.modalities
+    used = tuple(cohort.modalities) if chosen is None else chosen
     own = cohort.subset(ids)
     predictions = {}
     # The losses of the whole cohort, so that every fold has the same.

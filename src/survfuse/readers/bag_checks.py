@@ -23,7 +23,7 @@ Stamp = tuple[int, ...]
 _WHOLE: dict[
     tuple[str, Stamp],
     set[str],
-] = {}  # patients whose slides were verified, by store
+] = {}  # slides that were verified, by store
 
 
 def stamp_of(folder: Path) -> Stamp:
@@ -59,33 +59,28 @@ class BagChecks:
         self.whole = _WHOLE.setdefault((str(folder.absolute()), self.stamp), set())
         self._folder, self._features, self._coords = folder, features, coords
         self._widened = index.dtype == "float32"
-        self._slides: dict[str, list[Slide]] = {}
-        for slide in index.slides:
-            if slide.tiles:
-                self._slides.setdefault(slide.patient_id, []).append(slide)
+        self._slides = index.slides
         self.unverifiable = _unverifiable(index)
         """What cannot be verified, for a store of an older version holds no hash of it."""
 
-    def verify(self, patients: Iterable[str] | None = None) -> None:
-        """Verify the slides of patients, or of all, that were not verified yet.
+    def verify(self, slides: Iterable[Slide] | None = None) -> None:
+        """Verify those of some slides, or of all, that were not verified yet.
 
         Raises
         ------
         FeatureFileError
             Naming the first slide whose numbers are not those that were packed.
         """
-        chosen = self._slides if patients is None else dict.fromkeys(patients)
-        waiting = [patient for patient in chosen if patient not in self.whole]
-        if not waiting:
-            return
-        slides: list[Slide] = []
-        for patient in waiting:
-            slides += self._slides.get(patient, [])
-        if len(slides) < 2:
-            list(map(self._verify, slides))
+        chosen = self._slides if slides is None else slides
+        waiting = {}
+        for slide in chosen:
+            if slide.tiles and slide.slide_id not in self.whole:
+                waiting[slide.slide_id] = slide
+        if len(waiting) < 2:
+            list(map(self._verify, waiting.values()))
         else:
             with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
-                list(pool.map(self._verify, slides))
+                list(pool.map(self._verify, waiting.values()))
         self.whole.update(waiting)
 
     def _verify(self, slide: Slide) -> None:

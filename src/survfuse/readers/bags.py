@@ -2,13 +2,14 @@
 
 A store is a folder ``NAME.bags/`` of ``features.npy`` (tiles, dim), ``coords.npy`` (tiles, 2) and
 ``index.json``. It is only ever read once written, so any number of processes may share it. The
-tiles
-of a patient are held against their hashes when they are first asked for.
+tiles of a patient are held against their hashes when they are first asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,10 @@ class BagStore:
         coords: AnyArray,
         path: Path | None = None,
         checks: BagChecks | None = None,
+        owners: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
+        self._owners = owners  # other patients than those of the files
         self._checks = checks
         self.slides: tuple[Slide, ...] = index.slides
         self.dim: int = index.dim
@@ -78,13 +81,13 @@ class BagStore:
         ):  # another process maps the files again instead of receiving the tiles
             return (
                 BagStore.open,
-                (self.path,),
+                (self.path, self._owners),
                 (self._checks.stamp, self._checks.whole),
             )
         return (BagStore, (self._index, self._features, self._coords))
 
     def __setstate__(self, state: tuple[Stamp, set[str]]) -> None:
-        """Take over which patients the sender has verified, where the files are the same."""
+        """Take over which slides the sender has verified, where the files are the same."""
         stamp, whole = state
         if self._checks is not None and self._checks.stamp == stamp:
             self._checks.whole.update(whole)
@@ -113,8 +116,18 @@ class BagStore:
         return self._coords
 
     @classmethod
-    def open(cls, path: Path | str) -> BagStore:
+    def open(
+        cls,
+        path: Path | str,
+        owners: Mapping[str, str] | None = None,
+    ) -> BagStore:
         """Map a packed store.
+
+        Parameters
+        ----------
+        path : path
+        owners : mapping of slide id to patient id, optional
+            See :meth:`of_owners`.
 
         Raises
         ------
@@ -124,7 +137,26 @@ class BagStore:
         folder = Path(path)
         index, features, coords = read_store(folder)
         checks = BagChecks(folder, index, features, coords)
-        return cls(index, features, coords, folder, checks)
+        store = cls(index, features, coords, folder, checks)
+        return store if owners is None else store.of_owners(owners)
+
+    def of_owners(self, owners: Mapping[str, str]) -> BagStore:
+        """Give the same tiles to other patients; the files stay as they are.
+
+        Parameters
+        ----------
+        owners : mapping of slide id to patient id
+            Slides that are not named are left out.
+        """
+        slides = []
+        for slide in self.slides:
+            if slide.slide_id in owners:
+                slides.append(replace(slide, patient_id=owners[slide.slide_id]))
+        index = replace(self._index, slides=tuple(slides))
+        own = None if self._checks is None else dict(owners)
+        return BagStore(
+            index, self._features, self._coords, self.path, self._checks, own
+        )
 
     def verify(self, patient_ids: Iterable[str] | None = None) -> tuple[str, ...]:
         """Hold the tiles of some patients against the hashes in the index, those not yet verified.
@@ -146,7 +178,10 @@ class BagStore:
         """
         if self._checks is None:
             return ()
-        self._checks.verify(patient_ids)
+        slides: Iterable[Slide] = self.slides
+        if patient_ids is not None:
+            slides = chain.from_iterable(map(self.slides_of, patient_ids))
+        self._checks.verify(slides)
         return self._checks.unverifiable
 
     @classmethod
