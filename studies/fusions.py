@@ -33,7 +33,7 @@ from survfuse.evaluation.assessment import assess
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.candidates import Candidate, baseline
 from survfuse.evaluation.cells import Cells, Grid, Watcher
-from survfuse.evaluation.crossval import splits_of
+from survfuse.evaluation.crossval_splits import splits_of
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.ranking import concordance_difference
 from survfuse.executors import make_executor

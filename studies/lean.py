@@ -29,7 +29,7 @@ from survfuse.evaluation.assessment import assess
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.candidates import Candidate
 from survfuse.evaluation.cells import Cells, Watcher
-from survfuse.evaluation.crossval import splits_of
+from survfuse.evaluation.crossval_splits import splits_of
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.model_sizes import Size
 from survfuse.figures.formatting import number

@@ -24,7 +24,7 @@ from survfuse.cohort import Cohort
 from survfuse.config import CrossvalConfig, FitConfig
 from survfuse.datasets import card
 from survfuse.decomposition import Part, Readings, Term
-from survfuse.evaluation.crossval import splits_of
+from survfuse.evaluation.crossval_splits import splits_of
 from survfuse.explanations import explain
 from survfuse.explanations.explained import Explained, read
 from survfuse.explanations.shares import shares_of

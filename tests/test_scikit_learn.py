@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,19 @@ def test_whether_it_is_fitted_is_known(model: SurvivalFusion) -> None:
     with pytest.raises(NotFittedError, match="is not fitted yet"):
         check_is_fitted(clone(model))
     assert model.__sklearn_tags__().target_tags.required
+
+
+def test_only_what_differs_from_the_preset_is_written(
+    model: SurvivalFusion,
+    tmp_path: Path,
+) -> None:
+    """A clone and a bundle give every parameter."""
+    short = "SurvivalFusion(fusion='ridge_cox', device='cpu')"
+    loaded_model = SurvivalFusion.load(model.save(tmp_path / "bundle"))
+    for one in (model, clone(model), loaded_model):
+        assert repr(one) == short
+    assert repr(SurvivalFusion(preset="paper")) == "SurvivalFusion(preset='paper')"
+    assert repr(SurvivalFusion(preset="paper", seed=3)).endswith("'paper', seed=3)")
 
 
 # -- patients as X
@@ -222,6 +237,25 @@ def test_folds_can_be_stratified_on_the_event(cohort: Cohort) -> None:
         by_hand.append(ridge().fit(cohort[train]).score(cohort[test]))
     scores = cross_val_score(ridge(), cohort, cohort.y, cv=splits)
     np.testing.assert_array_equal(scores, by_hand)
+    scores = cross_val_score(ridge(), cohort, cohort.y, cv=splits, n_jobs=2)
+    np.testing.assert_array_equal(scores, by_hand)
+
+
+def test_a_fitted_model_goes_to_workers_as_it_is(
+    cohort: Cohort,
+    model: SurvivalFusion,
+) -> None:
+    copied = pickle.loads(pickle.dumps(model))  # noqa: S301 - as joblib does it
+    expected = model.predict(cohort[[5, 3]])
+    np.testing.assert_array_equal(copied.predict(cohort[[5, 3]]), expected)
+
+
+def test_a_search_predicts_by_its_best_model_of_everyone(cohort: Cohort) -> None:
+    search = GridSearchCV(ridge(), {"fusion": ["ridge_cox", "late_cox"]}, cv=3)
+    search.fit(cohort, cohort.y)
+    by_hand = ridge(**search.best_params_).fit(cohort).predict(cohort)
+    np.testing.assert_array_equal(search.predict(cohort), by_hand)
+    assert search.score(cohort, cohort.y) == search.best_estimator_.score(cohort)
 
 
 def test_cross_val_predict_gives_the_risk_of_each_patient(cohort: Cohort) -> None:

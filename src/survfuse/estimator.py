@@ -13,21 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
 from survfuse._errors import (
     ConfigError,
-    InputError,
     NotComputableError,
     NothingLearnedWarning,
 )
-from survfuse._types import AnyArray, FloatArray
+from survfuse._types import AnyArray
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.cohort import Cohort
-from survfuse.cohort.rows import CohortRows, is_structured, read_structured
-from survfuse.cohort.rows_of_table import is_table, rows_of_table
+from survfuse.cohort.given_patients import outcome_or_patients, rows_of
+from survfuse.cohort.rows import CohortRows
+from survfuse.cohort.rows_of_table import is_table
 from survfuse.cohort.tile_clusters import fit_clusters
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import FitConfig, parameters_numpydoc, parameters_of
@@ -36,12 +35,7 @@ from survfuse.fit_summary import kaplan_meier_of, nothing_learned, time_followed
 from survfuse.prediction import Prediction
 from survfuse.recalibration import calibration_patients, recalibrated
 from survfuse.survival.concordance import uno_c
-from survfuse.survival.patient_functions import (
-    PatientFunction,
-    cumulative_hazard,
-    hazard_functions,
-    survival_functions,
-)
+from survfuse.survival.patient_functions import PredictsCurves
 from survfuse.training import Hook
 from survfuse.training.progress import watch_fit
 
@@ -59,7 +53,7 @@ def _signature() -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
-class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class SurvivalFusion(PredictsCurves, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Multimodal survival model, fitted by the estimator that `fusion` names.
 
     The default, ``fusion="anchored"``, is no neural network: it is a stack of Cox regressions.
@@ -104,7 +98,10 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return cls(**config.parameters())
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
+        defaults = FitConfig.of(self.config.preset).parameters()
+        defaults["preset"] = FitConfig().preset
+        changed = {n: v for n, v in self.get_params().items() if v != defaults[n]}
+        given = ", ".join(f"{name}={value!r}" for name, value in changed.items())
         nothing = "" if self.fitted is None else nothing_learned(self.fitted.summary)
         return f"SurvivalFusion({given})" + (f"  # {nothing}" if nothing else "")
 
@@ -173,9 +170,9 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         NothingLearnedWarning
             When the log-risk is the same for everyone.
         """
-        y, patients = _outcome_or_patients(y, patients)
+        y, patients = outcome_or_patients(y, patients)
         self.fitted = None
-        rows = self._rows(X, y, patients, unit)
+        rows = rows_of(X, y, patients, unit=unit)
         cohort = rows.cohort
         check_followup(cohort, self.config)
         folder = None if checkpoints is None else Path(checkpoints)
@@ -224,7 +221,8 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         TransformError
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
-        fitted, rows = self.need_fitted(), self._rows(X, None, patients)
+        fitted = self.need_fitted()
+        rows = rows_of(X, None, patients, columns=self._columns)
         return fitted.predict(rows.cohort, rows.patients)
 
     def score(
@@ -259,7 +257,8 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             ``cross_val_score`` then writes its `error_score`.
         """
         fitted = self.need_fitted()
-        rows = self._rows(X, y, None, str(fitted.summary["unit"]))
+        unit = str(fitted.summary["unit"])
+        rows = rows_of(X, y, unit=unit, columns=self._columns)
         outcome = rows.y
         if tau is None:
             tau = fitted.summary.get("score_time", fitted.summary.get("longest_time"))
@@ -268,64 +267,6 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         if estimate.value is None:
             raise NotComputableError(f"Uno's C: {estimate.note}")
         return float(estimate.value)
-
-    def predict_survival_function(
-        self,
-        X: Patients,
-        return_array: bool = False,
-    ) -> np.ndarray[Any, Any]:
-        """Survival curve of each patient, as scikit-survival gives it.
-
-        Parameters
-        ----------
-        X : Cohort, CohortRows, DataFrame or array (patients, columns)
-        return_array : bool
-            Survival at :attr:`unique_times_` in place of functions.
-
-        Returns
-        -------
-        array of PatientFunction, (patients,), or array, (patients, times)
-            Each function has `x`, `y` and `domain` and is called with times.
-
-        Raises
-        ------
-        NotComputableError
-            Under a calibration that gives no curve (`km_rank`).
-        """
-        curves = self.predict(X).curves
-        return curves.survival if return_array else _objects(survival_functions(curves))
-
-    def predict_cumulative_hazard_function(
-        self,
-        X: Patients,
-        return_array: bool = False,
-    ) -> np.ndarray[Any, Any]:
-        """Cumulative hazard −log S of each patient, as scikit-survival gives it.
-
-        Parameters, return value and errors are those of :meth:`predict_survival_function`.
-        """
-        curves = self.predict(X).curves
-        if return_array:
-            return cumulative_hazard(curves)
-        return _objects(hazard_functions(curves))
-
-    @property
-    def unique_times_(self) -> FloatArray:
-        """Times at which the curves step, in the unit of the training cohort; (times,).
-
-        Raises
-        ------
-        AttributeError
-            Before the fit, and under a calibration that gives no curve.
-        """
-        if self.fitted is None or not self.fitted.calibrator.has_curves:
-            raise AttributeError("unique_times_: this model has no survival curves")
-        return self.fitted.calibrator.curves([0.0]).times
-
-    @property
-    def event_times_(self) -> FloatArray:
-        """The same as :attr:`unique_times_`: curves step at the times of events."""
-        return self.unique_times_
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.fitted is not None
@@ -375,6 +316,7 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             calibration_patients(fitted, cohort, patients),
         )
         other = SurvivalFusion.from_config(self.config)
+        other._columns = self._columns
         other.fitted = recalibrated(
             fitted,
             cohort,
@@ -404,32 +346,6 @@ class SurvivalFusion(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             When the folder is taken, or nothing can be written there.
         """
         return save_fitted(self.need_fitted(), folder, force=force)
-
-    def _rows(
-        self,
-        X: Any,
-        y: Any,
-        patients: Sequence[str] | None,
-        unit: str | None = None,
-    ) -> CohortRows:
-        """Patients that X stands for, with the outcome that is given."""
-        if is_table(X):
-            columns = self._columns if self.fitted is not None else None
-            rows = rows_of_table(X, y, unit=unit, columns=columns)
-        elif isinstance(X, (Cohort, CohortRows)):
-            rows = X[:] if isinstance(X, Cohort) else X
-            if unit is not None and unit != rows.cohort.unit:
-                raise InputError(
-                    f"unit: the cohort counts in {rows.cohort.unit}, not in {unit}"
-                )
-            if y is not None:
-                rows.check_outcome(y)
-        else:
-            raise InputError(
-                f"X: expected a Cohort, a DataFrame or an array (patients, columns), got "
-                f"{type(X).__name__}; see load_cohort and Cohort.from_frames",
-            )
-        return rows if patients is None else CohortRows(rows.cohort, tuple(patients))
 
     @classmethod
     def load(cls, folder: Path | str) -> SurvivalFusion:
@@ -465,27 +381,6 @@ if SurvivalFusion.__doc__ is not None:  # python -OO has none
     SurvivalFusion.__doc__ = inspect.cleandoc(SurvivalFusion.__doc__).format(
         parameters=parameters_numpydoc(),
     )
-
-
-def _outcome_or_patients(
-    y: Any,
-    patients: Sequence[str] | None,
-) -> tuple[Any, Sequence[str] | None]:
-    """Tell outcomes from ids, which stand in the same place."""
-    if y is None or is_structured(y):
-        return y, patients
-    listing = isinstance(y, Sequence) and not isinstance(y, str)
-    if not listing or not all(isinstance(one, str) for one in y):
-        read_structured(y)
-    if patients is not None:
-        raise InputError("patients are given twice; give them once")
-    return None, list(y)
-
-
-def _objects(functions: Sequence[PatientFunction]) -> np.ndarray[Any, Any]:
-    array = np.empty(len(functions), dtype=object)
-    array[:] = functions
-    return array
 
 
 def load(folder: Path | str) -> SurvivalFusion:

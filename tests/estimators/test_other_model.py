@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
 from sksurv.ensemble import RandomSurvivalForest
 from sksurv.linear_model import CoxnetSurvivalAnalysis, IPCRidge
 
 from running import loaded, small
-from survfuse._errors import ConfigError, InputError, TransformError
+from survfuse._errors import ConfigError, InputError, SurvfuseError, TransformError
 from survfuse.cohort import BatchSource, Cohort
 from survfuse.estimators import FoldContext
 from survfuse.estimators.other_model import OtherEstimator, OtherModel
@@ -134,6 +137,38 @@ def test_its_identity_is_its_class_and_parameters() -> None:
     assert first != second
 
 
+def test_code_of_the_user_is_part_of_the_identity() -> None:
+    """Also where its text is not kept, as in notebooks, and inside of a pipeline."""
+
+    def model(number: int, wrap: Callable[[Any], Any]) -> dict[str, Any]:
+        names: dict[str, Any] = {"Seen": Seen, "__name__": "__main__"}
+        text = f"class Own(Seen):\n    def fit(self, X, y):\n        return {number}\n"
+        exec(text, names)
+        return OtherModel(wrap(names["Own"]())).identity()
+
+    def alone(one: Any) -> Any:
+        return one
+
+    def piped(one: Any) -> Any:
+        return make_pipeline("passthrough", one)
+
+    for wrap in (alone, piped):
+        assert model(1, wrap) == model(1, wrap)
+        assert model(1, wrap) != model(2, wrap)
+
+
+def test_functions_and_long_tables_are_part_of_the_identity() -> None:
+    def identity(factor: Any) -> dict[str, Any]:
+        return OtherModel(Seen(factor=factor)).identity()
+
+    assert identity(lambda x: x + 1) == identity(lambda x: x + 1)
+    assert identity(lambda x: x + 1) != identity(lambda x: x + 2)
+    table = pd.DataFrame(np.zeros((5000, 1)))
+    assert identity(table) == identity(table.copy())
+    assert identity(table) != identity(table + (table.index == 2500)[:, None])
+    assert identity([table]) != identity([table + 1])
+
+
 def test_whether_it_is_random_is_known() -> None:
     assert OtherModel(RandomSurvivalForest()).is_random()
     assert not OtherModel(RandomSurvivalForest(random_state=1)).is_random()
@@ -176,3 +211,13 @@ def test_an_estimator_that_refuses_its_table_is_named(cohort: Cohort) -> None:
         InputError, match=r"^Never\.fit: too many columns; it gets a table"
     ):
         fitted(cohort, Never())
+
+
+@pytest.mark.parametrize("method", ["fit", "predict"])
+def test_a_fault_of_the_estimator_is_named(cohort: Cohort, method: str) -> None:
+    def fail(*_: Any) -> Any:
+        raise ArithmeticError("no convergence")
+
+    broken = type("Broken", (Seen,), {method: fail})
+    with pytest.raises(SurvfuseError, match=rf"^Broken\.{method}: no convergence"):
+        fitted(cohort, broken())

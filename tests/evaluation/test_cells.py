@@ -27,7 +27,7 @@ from survfuse._digests import write_cached_json
 from survfuse._errors import CohortError, CrashError, InputError, LeakageError
 from survfuse._storage import read_json, write_json
 from survfuse.cohort import Cohort
-from survfuse.evaluation import Result, Watcher, cross_validate, crossval
+from survfuse.evaluation import Result, Watcher, cross_validate, crossval_plan
 from survfuse.evaluation.candidates import Candidate
 from survfuse.executors import Executor, InlineExecutor, ProcessExecutor
 
@@ -359,7 +359,7 @@ def test_a_cell_that_fails_is_told_as_if_it_had_failed_here(
     message: str,
 ) -> None:
     monkeypatch.setattr(
-        crossval,
+        crossval_plan,
         "comparators",
         lambda *_, **__: [Bad("bad", quick(epochs=1).config, "baseline", how=how)],
     )
@@ -375,7 +375,7 @@ def test_a_cell_that_fails_is_told_as_if_it_had_failed_here(
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the baselines out; they take most of the time."""
-    monkeypatch.setattr(crossval, "comparators", lambda *_, **__: [])
+    monkeypatch.setattr(crossval_plan, "comparators", lambda *_, **__: [])
 
 
 def changed(cell: Path, change: Callable[[Any], None], *, signed: bool = False) -> None:
@@ -470,7 +470,7 @@ def finished(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a finished run of the model alone; to be copied."""
     out = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crossval, "comparators", lambda *_, **__: [])
+        patch.setattr(crossval_plan, "comparators", lambda *_, **__: [])
         crossed(cohort, out)
     return out
 
@@ -513,7 +513,7 @@ def test_a_note_of_a_worker_reaches_the_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A worker finds the damaged checkpoint of a killed fit; its process is not this one."""
-    monkeypatch.setattr(crossval, "comparators", lambda *_, **__: [])
+    monkeypatch.setattr(crossval_plan, "comparators", lambda *_, **__: [])
     checkpoint = (
         tmp_path
         / "cells"

@@ -179,8 +179,27 @@ def test_models_that_cannot_be_compared_are_refused(models: Any, match: str) -> 
 
 
 def test_the_name_of_a_baseline_is_taken(cohort: Cohort) -> None:
-    with pytest.raises(ConfigError, match=r"cannot be called 'km': a baseline is"):
+    with pytest.raises(ConfigError, match=r"can be called 'km': a baseline or"):
         cross_validate({"ours": ridge(), "km": forest()}, cohort, **LITTLE)
+
+
+@pytest.mark.parametrize("name", ["permuted:clinical", "removed:slides", "missing:25"])
+def test_the_name_of_predictions_with_other_inputs_is_taken(
+    cohort: Cohort,
+    name: str,
+) -> None:
+    with pytest.raises(ConfigError, match=f"^no model can be called '{name}': "):
+        cross_validate({"ours": ridge(), name: forest()}, cohort, **LITTLE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [ridge(allow_followup=("dose",)), OtherModel(forest(), allow_followup=("dose",))],
+)
+def test_what_leaks_is_allowed_to_all_models_or_to_none(other: Any) -> None:
+    match = r"^other: allow_followup names 'dose', which 'ours' does not allow; .*give it to 'ours'"
+    with pytest.raises(ConfigError, match=match):
+        ComparedModels.of({"ours": ridge(), "other": other})
 
 
 def test_a_followup_column_is_refused_for_each_model(tmp_path: Path) -> None:

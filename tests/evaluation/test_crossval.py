@@ -17,9 +17,9 @@ from survfuse._errors import CohortError, ConfigError, InputError, NotComputable
 from survfuse._storage import sha256_file
 from survfuse.cohort import Cohort
 from survfuse.config import PARAMETERS, CrossvalConfig, load_config
-from survfuse.evaluation import Result, Watcher, cross_validate, crossval
+from survfuse.evaluation import Result, Watcher, cross_validate, crossval_plan
 from survfuse.evaluation.assessment import cards
-from survfuse.evaluation.crossval import splits_of
+from survfuse.evaluation.crossval_splits import splits_of
 from survfuse.evaluation.default_horizons import default_horizons, resolve_horizons
 from survfuse.evaluation.fold_calibration import expected_events
 from survfuse.evaluation.folds import select
@@ -99,7 +99,7 @@ def crossed(cohort: Cohort, out: Path | None = None, **fields: Any) -> Result:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the baselines out where a test is not about them; they take most of the time."""
-    monkeypatch.setattr(crossval, "comparators", lambda *_, **__: [])
+    monkeypatch.setattr(crossval_plan, "comparators", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="module")

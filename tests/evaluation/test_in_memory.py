@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,45 @@ def test_the_report_of_arrays_is_written(tmp_path: Path) -> None:
 def test_what_cannot_be_evaluated_is_refused(given: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
         sf.evaluate(**given)
+
+
+def test_units_of_time_are_one(cohort: Cohort) -> None:
+    model = sf.SurvivalFusion(fusion="ridge_cox", device="cpu").fit(cohort)
+    prediction = model.predict(cohort)
+    months = replace(cohort, spec=in_months(cohort))
+    assert (cohort.unit, months.unit) == ("days", "months")
+    for given in ({"y": months}, {"y": months[:]}, {"y": cohort, "unit": "months"}):
+        with pytest.raises(InputError, match=r"^unit: .* count time in days, months; "):
+            sf.evaluate(prediction, **given)
+    with pytest.raises(InputError, match=r"^unit: .* count time in days, months; "):
+        sf.evaluate(prediction, cohort.y, train=months)
+
+
+def in_months(cohort: Cohort) -> Any:
+    """The same cohort file, which says that its times are months."""
+    assert cohort.spec.outcome is not None
+    outcome = cohort.spec.outcome.model_copy(update={"unit": "months"})
+    return cohort.spec.model_copy(update={"outcome": outcome})
+
+
+def test_training_patients_are_said(cohort: Cohort) -> None:
+    model = sf.SurvivalFusion(fusion="ridge_cox", device="cpu")
+    prediction = model.fit(cohort[:30]).predict(cohort)
+    result = sf.evaluate(prediction, cohort, horizons=np.array([500.0, 1500.0]))
+    assert any(
+        "30 " in note and "trained on" in note for note in result.record["notes"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "got"),
+    [(None, "''"), ("Dead", "'Dead'"), (0.7, "'0.7'")],
+)
+def test_an_event_that_is_neither_is_refused_with_its_line(
+    event: Any, got: str
+) -> None:
+    outcome = TABLE[["patient_id", "time", "event"]].astype({"event": object})
+    outcome.loc[1, "event"] = event
+    match = rf"^predictions \(table\): column event, line 3: expected 1 .*, got {got}"
+    with pytest.raises(InputError, match=match):
+        sf.evaluate(TABLE[["patient_id", "log_risk"]], outcome)

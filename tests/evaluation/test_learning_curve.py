@@ -19,7 +19,7 @@ from survfuse.evaluation import (
     Result,
     Watcher,
     cross_validate,
-    crossval,
+    crossval_plan,
     learning_curve_plan,
 )
 from survfuse.evaluation.candidates import Candidate, baseline
@@ -77,7 +77,7 @@ def crossed(cohort: Cohort, out: Path | None = None, **how: Any) -> Result:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the baselines out where a test is not about them; they take most of the time."""
-    monkeypatch.setattr(crossval, "comparators", lambda *_, **__: [])
+    monkeypatch.setattr(crossval_plan, "comparators", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +90,13 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 @pytest.fixture(scope="module")
 def result(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A whole run, written, with one baseline, because fits of several tables take long."""
-    choose = crossval.comparators
+    choose = crossval_plan.comparators
 
     def few(*args: Any, **how: Any) -> list[Candidate]:
         return [one for one in choose(*args, **how) if one.name in MODELS]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crossval, "comparators", few)
+        patch.setattr(crossval_plan, "comparators", few)
         return crossed(cohort, tmp_path_factory.mktemp("run"))
 
 

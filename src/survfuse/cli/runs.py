@@ -108,7 +108,8 @@ def crossval(
     from survfuse.cli.progress import watch
     from survfuse.cli.result_tables import print_result
     from survfuse.cohort import load_cohort
-    from survfuse.evaluation.crossval import QUICK_NOTE, run
+    from survfuse.evaluation.crossval import run
+    from survfuse.evaluation.crossval_plan import QUICK_NOTE
     from survfuse.executors import make_executor
     from survfuse.report import try_page
 

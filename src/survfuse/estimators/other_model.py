@@ -7,12 +7,11 @@ fold; y is a structured array of `event` and `time`, as scikit-survival wants it
 from __future__ import annotations
 
 import copy
-import inspect
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from types import CodeType, FunctionType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -35,6 +34,8 @@ from survfuse.survival.calibration import centred_in_folds
 from survfuse.survival.degrees_of_freedom import Effective
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+OTHER_ERRORS = (ValueError, TypeError, ArithmeticError)
+"""By which estimators refuse data, or say that they do not converge."""
 NO_FOLD = -1
 """Inner fold of nobody."""
 
@@ -100,12 +101,14 @@ class OtherModel:
         return OtherModel(self.estimator, **{**inputs, **self.inputs})
 
     def identity(self) -> dict[str, Any]:
-        """Class, its code or the version of its package, and every parameter, as plain values."""
-        kind = type(self.estimator)
+        """Class, every parameter, and code of these, as plain values."""
+        kind, parameters = type(self.estimator), self.parameters()
+        # Of a pipeline or search, the estimators in it are parameters.
+        parts = {type(one) for one in parameters.values() if hasattr(one, "fit")}
         return {
             "class": f"{kind.__module__}.{kind.__qualname__}",
-            "code": _code(kind),
-            "parameters": {n: _plain(v) for n, v in sorted(self.parameters().items())},
+            "code": ", ".join([_code(kind), *sorted(map(_code, parts - {kind}))]),
+            "parameters": {n: _plain(v) for n, v in sorted(parameters.items())},
         }
 
     def parameters(self) -> dict[str, Any]:
@@ -127,24 +130,48 @@ class OtherModel:
 
 
 def _code(kind: type) -> str:
-    """Version of the package that a class is of, and hash of its code, each where there is one."""
-    parts = []
+    """Version of the package that a class is of, or hash of the code of a class of the user."""
     try:
         package = packages_distributions()[kind.__module__.partition(".")[0]][0]
-        parts.append(f"{package} {version(package)}")
-    except (KeyError, PackageNotFoundError):  # a module of the user
+        return f"{package} {version(package)}"
+    except (KeyError, PackageNotFoundError):
         pass
-    with suppress(OSError, TypeError):  # compiled, or typed into a console
-        parts.append(sha256_text(inspect.getsource(kind)))
-    return ", ".join(parts)
+    methods = []
+    for parent in kind.__mro__:
+        for name, attribute in sorted(vars(parent).items()):
+            value = getattr(attribute, "__func__", attribute)  # of a class method
+            if isinstance(value, FunctionType):
+                methods.append((parent.__qualname__, name, _compiled(value.__code__)))
+    return sha256_text(repr(methods))
+
+
+def _compiled(code: CodeType) -> tuple[Any, ...]:
+    """What a function does, also where its text is not kept, as in notebooks."""
+    constants: list[Any] = []
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            constants.append(_compiled(one))
+        else:  # the order of a set differs from process to process
+            constants.append(
+                sorted(map(repr, one)) if isinstance(one, frozenset) else repr(one)
+            )
+    return code.co_code, code.co_names, constants
 
 
 def _plain(value: Any) -> Any:
     """A parameter as JSON can hold it, the same in every process."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
+        value = value.to_numpy()
     if isinstance(value, np.ndarray):
         return sha256_text(repr((value.dtype.str, value.tolist())))
+    if isinstance(value, FunctionType):
+        return sha256_text(repr(_compiled(value.__code__)))
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
     return ADDRESS.sub("", repr(value))
 
 
@@ -251,10 +278,13 @@ def predicted_risk(estimator: Any, table: pd.DataFrame) -> FloatArray:
     Raises
     ------
     TransformError
-        When it gives no finite number for each patient.
+        When it fails, or gives no finite number for each patient.
     """
-    risk = np.asarray(estimator.predict(table), dtype=np.float64)
     name = type(estimator).__name__
+    try:
+        risk = np.asarray(estimator.predict(table), dtype=np.float64)
+    except OTHER_ERRORS as error:
+        raise TransformError(f"{name}.predict: {error}") from error
     if risk.shape != (len(table),):
         raise TransformError(
             f"{name}.predict: expected a risk for each of {len(table)} patients, got an array of "
@@ -332,10 +362,9 @@ class OtherEstimator(Estimator):
         columns = Columns.fit(blocks, transforms)
         estimator = self.other.fresh()
         y = structured_outcome(fold.event[rows], fold.time[rows])
-        fit: Callable[..., Any] = estimator.fit
         try:
-            fitted = fit(columns.table(blocks, ids), y)
-        except (ValueError, TypeError) as error:
+            fitted = estimator.fit(columns.table(blocks, ids), y)
+        except OTHER_ERRORS as error:
             raise InputError(
                 f"{self.other.name}.fit: {error}; it gets a table of {len(columns.names)} numbers "
                 "a patient and a structured array of event and time",

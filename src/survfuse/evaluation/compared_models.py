@@ -62,15 +62,7 @@ class ComparedModels:
                 f"two models are called {same[0]!r}; give names: cross_validate({{'a': model, "
                 "'b': other}, cohort)",
             )
-        others: dict[str, Other] = {}
-        for label, one in named:
-            inputs = {"allow_followup": main.config.inputs.allow_followup}
-            if is_own(one):
-                others[label] = one.config.model_copy(update=inputs)
-            else:
-                other = one if isinstance(one, OtherModel) else OtherModel(one)
-                seed = main.config.training.seed
-                others[label] = other.with_inputs(seed=seed, **inputs)
+        others = {label: _other(one, label, main.config, title) for label, one in named}
         return cls(title, main.config, others)
 
     def candidates(self) -> list[Candidate]:
@@ -101,6 +93,25 @@ class ComparedModels:
                     f"{name}: random_state is None, so its numbers differ from run to run",
                 )
         return notes
+
+
+def _other(one: Any, label: str, main: FitConfig, title: str) -> Other:
+    """A further model; it may read the follow-up columns that the main one may, and no others."""
+    own = is_own(one)
+    model: Any = one if own or isinstance(one, OtherModel) else OtherModel(one)
+    allowed = main.inputs.allow_followup
+    more = sorted(set(model.config.inputs.allow_followup) - set(allowed))
+    if more:
+        raise ConfigError(
+            f"{label}: allow_followup names {listed(map(repr, more))}, which {title!r} does not "
+            f"allow; all models are compared on the same inputs: give it to {title!r} too",
+        )
+    inputs: dict[str, Any] = {"allow_followup": allowed}
+    if own:
+        config: FitConfig = model.config.model_copy(update=inputs)
+        return config
+    other: OtherModel = model.with_inputs(seed=main.training.seed, **inputs)
+    return other
 
 
 def is_own(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ def evaluate(
     tau : float, optional
         End of Uno's C and of integrated scores; the last horizon by default.
     unit : str
-        Of times, for people; that of a `Prediction`.
+        Of times; that of a `Prediction` or a cohort.
     interval : {"influence", "nadeau_bengio", "bootstrap"} or Interval
     draws : int
         Bootstrap resamples of calibration errors; 0: none.
@@ -77,7 +78,8 @@ def evaluate(
     Raises
     ------
     InputError
-        Names the column and the line (the first row of a table is line 2).
+        Names the column and the line (the first row of a table is line 2), or the units of time
+        where there are several.
 
     Examples
     --------
@@ -85,8 +87,8 @@ def evaluate(
     >>> evaluate([1.2, -0.4, 0.3, 0.6], y).estimates["predictions"]["harrell_c"].value
     0.8
     """
-    if isinstance(predictions, Prediction):
-        unit = unit or predictions.unit
+    unit = _one_unit(unit, predictions, *(against or {}).values(), y, train)
+    horizons = None if horizons is None else tuple(map(float, horizons))
     with _folder() as folder:
         write = _Writer(folder, y, horizons)
         others = {
@@ -106,6 +108,22 @@ def evaluate(
         )
 
 
+def _one_unit(unit: str, *given: Any) -> str:
+    """The unit of time that everything given is in, as far as it says one."""
+    units = {unit}
+    for one in given:
+        rows = one.cohort if isinstance(one, CohortRows) else one
+        if isinstance(rows, (Cohort, Prediction)):
+            units.add(rows.unit or "")
+    known = sorted(units - {""})
+    if len(known) > 1:
+        raise InputError(
+            f"unit: predictions and outcomes count time in {listed(known)}; one unit is needed: "
+            "convert the times of one to the unit of the other",
+        )
+    return known[0] if known else ""
+
+
 def _interval(interval: str | Interval, draws: int) -> Interval:
     if isinstance(interval, Interval):
         return interval
@@ -123,8 +141,8 @@ def _folder() -> Iterator[Path]:
         try:
             yield Path(text)
         except SurvfuseError as error:
-            message = str(error).replace(f"{text}/", "").replace(".csv:", " (table):")
-            error.args = (message,)
+            file = re.escape(text) + r"/\d+/(\w+)\.csv"
+            error.args = (re.sub(file, r"\1 (table)", str(error)),)
             raise
 
 
@@ -182,7 +200,10 @@ class _Writer:
         if isinstance(predictions, pd.DataFrame):
             return predictions
         if isinstance(predictions, Prediction):
-            return predictions.frame(self._horizons(predictions))
+            table = predictions.frame(self._horizons(predictions))
+            if predictions.in_training is not None:
+                table["in_training"] = predictions.in_training.astype(int)
+            return table
         risk = np.asarray(predictions, dtype=np.float64)
         if risk.ndim != 1:
             raise InputError(
@@ -241,7 +262,7 @@ def _with_outcome(
     rows = known.loc[list(ids)]
     return table.assign(
         time=rows["time"].to_numpy(),
-        event=rows["event"].astype(int).to_numpy(),
+        event=rows["event"].to_numpy(),
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from survfuse.cohort.cohort import Cohort
 from survfuse.evaluation.assessment import isbs
 from survfuse.evaluation.assessment_settings import Scale
+from survfuse.evaluation.cells import Grid
 from survfuse.evaluation.comparisons import delta_isbs, delta_uno_c
+from survfuse.evaluation.crossval_plan import CrossvalPlan
 from survfuse.evaluation.fold_calibration import expected_events, slope
 from survfuse.evaluation.folds import Fold
 from survfuse.evaluation.missing_inputs import Losses, nothing_left
@@ -21,6 +23,30 @@ from survfuse.survival.estimate import Estimate
 METRICS = ("uno_c", "isbs", "calibration_slope", "observed_expected")
 Estimates = dict[str, dict[str, Estimate]]
 FIELDS = [*EstimateRecord.__annotations__]
+
+
+def with_losses(
+    plan: CrossvalPlan,
+    grid: Grid,
+    estimates: Estimates,
+    tested: Cohort,
+) -> tuple[Estimates, Robustness | None]:
+    """Metrics of the model under each loss and their table; nothing where it is switched off."""
+    if not plan.config.crossval.robustness:
+        return {}, None
+    losses = Losses.on(tested, plan.used)
+    scores = scored(grid.folds, losses, plan.scale)
+    table = robustness(
+        grid.folds,
+        plan.candidates[0].name,
+        {**estimates, **scores},
+        losses,
+        tested,
+        plan.used,
+        plan.scale,
+        plan.config.model.training.seed,
+    )
+    return scores, table
 
 
 def scored(
