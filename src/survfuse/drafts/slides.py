@@ -150,9 +150,7 @@ def pair_slides(slides: Sequence[str], ids: Collection[str]) -> dict[str, str]:
     pairs = {}
     for slide in slides:
         stem = slide_stem(slide)
-        patient = barcodes.get(participant(stem.split(".")[0])) or _prefix(
-            stem.casefold(), own
-        )
+        patient = barcodes.get(participant(stem)) or _prefix(stem.casefold(), own)
         if patient is not None:
             pairs[slide] = patient
     return pairs
