@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from survfuse._errors import ConfigError
+from survfuse._gate import boundary
 from survfuse.drafts.draft import Draft
 from survfuse.drafts.tables import split_sheet
 
@@ -61,7 +62,10 @@ class Given:
 
 
 def _existing(path: Path, name: str) -> Path:
-    if not split_sheet(path)[0].exists():
+    file = split_sheet(path)[0]
+    with boundary(file, "a file or folder that can be read"):
+        exists = file.exists()
+    if not exists:
         raise ConfigError(f"--{name} {path}: no such file or folder")
     return path.absolute()
 
