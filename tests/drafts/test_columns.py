@@ -30,6 +30,10 @@ def cells(*texts: str) -> pd.Series[str]:
         ("lvi", cells("Yes", "No", "-1"), {"kind": "nominal", "missing": ["-1"]}),
         ("doses", pd.Series(AGES, dtype=object),
          {"kind": "numeric", "known": "followup", "use": False}),
+        ("months", pd.Series(AGES, dtype=object),
+         {"kind": "numeric", "known": "followup", "use": False}),
+        ("disease_free", cells("yes", "no"),
+         {"kind": "nominal", "known": "followup", "use": False}),
         ("Vital Status", cells("a", "b"), {"kind": "nominal", "known": "followup", "use": False}),
     ],
 )  # fmt: skip

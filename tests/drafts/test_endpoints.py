@@ -63,6 +63,24 @@ def test_the_time_of_events_alone_is_no_endpoint() -> None:
     assert pairs(recurrence=STATUS, days_to_recurrence=died) == {}
 
 
+def test_times_in_two_units_are_not_one_time() -> None:
+    died = [time if one == "1" else "" for time, one in zip(TIMES, STATUS, strict=True)]
+    lived = [
+        time if one == "0" else "" for time, one in zip(TIMES, STATUS, strict=True)
+    ]
+    assert (
+        pairs(vital_status=WORDS, days_to_death=died, months_to_last_follow_up=lived)
+        == {}
+    )
+
+
+def test_freedom_of_disease_is_a_status() -> None:
+    answers = ["no" if one == "1" else "yes" for one in STATUS]
+    assert pairs(months=TIMES, disease_free=answers) == {
+        "dfs": ("months", "disease_free")
+    }
+
+
 def test_dates_where_no_number_is_a_time() -> None:
     start = [f"2015-01-{day:02d}" for day in range(1, 21)]
     end = [f"2019-03-{day:02d}" for day in range(1, 21)]

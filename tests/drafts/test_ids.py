@@ -38,6 +38,8 @@ def test_columns_with_decimals_or_blanks_are_no_ids() -> None:
     [
         (["TCGA-05-4249-01", "TCGA-05-4250-01A"], True),
         (["TCGA-05-4249", "TCGA-05-4250"], False),
+        (["TCGA.05.4249", "TCGA.05.4250"], True),
+        (["tcga-05-4249", "tcga-05-4250"], True),
         (["P1-01", "P2-01"], False),
     ],
 )
@@ -49,4 +51,16 @@ def test_samples_of_tcga_are_longer_than_participants(
 
 def test_only_barcodes_are_cut() -> None:
     assert participant("TCGA-05-4249-01Z-00-DX1") == "TCGA-05-4249"
+    assert participant("tcga.05.4249.11A") == "TCGA-05-4249"
     assert participant("TCGAX-05-4249-01Z") == "TCGAX-05-4249-01Z"
+
+
+def test_a_table_without_ids_has_no_column_of_patients() -> None:
+    frame = pd.DataFrame(
+        {
+            "days": ["100", "200", "300"],
+            "age": ["61", "62", "63"],
+            "nodes": ["0", "1", "0"],
+        }
+    )
+    assert id_column(frame) is None

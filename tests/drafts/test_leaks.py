@@ -10,6 +10,7 @@ import pytest
 
 from survfuse.drafts import Draft, Given, draft_of
 from survfuse.drafts.guess import Guess
+from survfuse.drafts.leaks import put_leaks
 
 
 @pytest.fixture
@@ -49,3 +50,34 @@ def test_leaks_are_found_though_the_polarity_is_open(table: Path) -> None:
             "use": False,
         }
         assert columns[name].evidence.startswith("the outcome under another name: it ")
+
+
+def test_what_was_not_searched_is_said(table: Path) -> None:
+    frame = pd.read_csv(table).drop(columns="status")
+    frame.to_csv(table, index=False)
+    draft = draft_of(Given(outcome=table))
+    assert draft.notes[-1].startswith("columns not searched for the outcome's content:")
+
+
+def test_a_wide_table_is_searched_without_its_genes(table: Path) -> None:
+    frame = pd.read_csv(table)
+    for number in range(20):
+        frame[f"G{number}_cnv"] = number
+    frame.to_csv(table, index=False)
+    draft = draft_of(Given(outcome=table))
+    assert columns_of(draft)["visits"].value == {
+        "kind": "numeric",
+        "known": "followup",
+        "use": False,
+    }
+    assert not any(name.endswith("_cnv") for name in columns_of(draft))
+
+
+def test_tables_written_beside_the_cohort_file_are_searched(table: Path) -> None:
+    draft = draft_of(Given(outcome=table))
+    section = draft.section("clinical")
+    section.section("columns").add("visits", {"kind": "numeric"})
+    section.add("table", Path("beside.csv"))
+    draft.tables["beside.csv"] = table.read_text()
+    put_leaks(draft)
+    assert "the outcome under another name" in columns_of(draft)["visits"].evidence

@@ -51,6 +51,15 @@ def fields(status: str, *texts: str) -> dict[str, object]:
         ("vital_status", ("0", "1"), {"event": Blank}),
         ("OS", ("0", "1"), {"event": Blank}),
         ("recurrence_free", ("0", "1"), {"event": Blank}),
+        ("not_dead", ("0", "1"), {"event": Blank}),
+        ("no_event", ("0", "1"), {"event": Blank}),
+        ("event_0", ("0", "1"), {"event": Blank}),
+        ("survival", ("no", "yes"), {"event": "survival", "event_values": Blank}),
+        (
+            "disease_free",
+            ("No", "Yes"),
+            {"event": "disease_free", "event_values": Blank},
+        ),
         ("status", ("1", "2"), {"event": "status", "event_values": Blank}),
         ("death", ("1", "2"), {"event": "death", "event_values": Blank}),
         ("status", ("AWD", "DOD", "NED"), {"event": "status", "event_values": Blank}),
@@ -72,3 +81,14 @@ def test_the_two_readings_are_the_answers() -> None:
         ("censored", "status"),
     ]
     assert blank.evidence == "0: 1, 1: 2; both readings are possible"
+
+
+def test_of_yes_and_no_both_readings_are_answers() -> None:
+    section = Section()
+    put_polarity(section, "status", pd.Series(["No", "Yes", "Yes"], dtype=object))
+    blank = section.items["event_values"]
+    assert isinstance(blank, Blank)
+    assert [one.value for one in blank.choices] == [
+        {"No": 0, "Yes": 1},
+        {"No": 1, "Yes": 0},
+    ]

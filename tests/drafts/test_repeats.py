@@ -49,7 +49,7 @@ def test_a_table_without_used_columns_asks_nothing() -> None:
 
 def test_samples_of_one_participant_are_asked() -> None:
     section = Section()
-    ask_samples(section, ["TCGA-05-4249-01A", "TCGA-05-4249-11A", "TCGA-05-4250-01A"])
+    ask_samples(section, ["TCGA-05-4249-01A", "TCGA-05-4249-06A", "TCGA-05-4250-01A"])
     blank = blank_of(section, "rows")
     assert blank is not None
     assert [choice.value for choice in blank.choices] == ["mean", "first"]
@@ -63,3 +63,9 @@ def test_versions_of_one_gene_are_asked() -> None:
     assert "ENSG00000141510" in blank.evidence
     ask_duplicates(once := Section(), ["TP53", "MYC"], "symbol")
     assert not once.items
+
+
+def test_normal_tissue_is_no_second_sample() -> None:
+    section = Section()
+    ask_samples(section, ["TCGA-05-4249-01A", "TCGA.05.4249.11A", "TCGA-05-4250-01A"])
+    assert not section.items

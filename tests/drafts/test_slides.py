@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from survfuse._errors import InputError
 from survfuse.drafts.draft import Draft
 from survfuse.drafts.guess import Blank, Guess
 from survfuse.drafts.slides import find_images, pair_slides, put_features, put_images
@@ -90,3 +91,30 @@ def test_images_alone_wait_for_their_features(tmp_path: Path) -> None:
         Path("features"),
         "`survfuse extract cohort.yaml` writes them here",
     )
+
+
+def test_files_of_two_encoders_leave_a_blank_with_both_folders(tmp_path: Path) -> None:
+    for folder, patient, width in (("uni", "P1", 4), ("virchow", "P2", 8)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / f"{patient}.npy", np.ones((3, width), np.float16))
+    draft = Draft()
+    put_features(draft, tmp_path, ["P1", "P2"], [])
+    blank = draft.section("slides").items["features"]
+    assert isinstance(blank, Blank)
+    assert [one.value for one in blank.choices] == [
+        tmp_path / "uni",
+        tmp_path / "virchow",
+    ]
+    assert "(4, P1.npy)" in blank.evidence
+    assert "(8, P2.npy)" in blank.evidence
+
+
+def test_a_folder_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(InputError, match=r"cannot be (read|opened) \(Permission"):
+        find_images(tmp_path)

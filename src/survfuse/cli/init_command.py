@@ -94,11 +94,12 @@ def _draft_study(given: Given, folder: Path, format_name: str | None) -> None:
     from survfuse.drafts.writing import refuse_existing
 
     refuse_existing(folder, [folder / "cohort.yaml"])
-    draft = (
-        draft_of(given)
-        if format_name is None
-        else format_card(format_name).draft(given.absolute())
-    )
+    if format_name is None:
+        draft = draft_of(given)
+    else:
+        card = format_card(format_name)
+        card.refuse_unused(given)
+        draft = card.draft(given.absolute())
     if sys.stdin.isatty():
         _ask(draft)
     _show(draft, folder)

@@ -13,6 +13,7 @@ from survfuse._errors import listed
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.outliers import codes
 from survfuse.drafts.draft import Section
+from survfuse.drafts.endpoints import named_like_time
 from survfuse.drafts.levels import ordered_levels
 from survfuse.drafts.tables import (
     GivenTable,
@@ -22,7 +23,7 @@ from survfuse.drafts.tables import (
     numbers,
     unknown_words,
 )
-from survfuse.drafts.words import words_of
+from survfuse.drafts.words import free_of, words_of
 from survfuse.readers.matrices import MISSING
 
 MOST_CATEGORIES = 20
@@ -175,10 +176,12 @@ def _no_input(filled: pd.Series[str]) -> str:
 
 def _known_later(name: str) -> str:
     """Why a column is not known at baseline, by its name; empty where it may be."""
-    words = {*words_of(name)}
-    if named_like_outcome(name) or words & _OUTCOME_WORDS:
+    parts = words_of(name)
+    if named_like_outcome(name) or free_of(name) or _OUTCOME_WORDS & {*parts}:
         return "called as outcomes are"
-    later = [word for word in words_of(name) if _ACCRUES.fullmatch(word)]
+    if named_like_time(name):
+        return "called as follow-up times are"
+    later = [part for part in parts if _ACCRUES.fullmatch(part)]
     return f"by its name ({later[0]}) it accrues during follow-up" if later else ""
 
 
@@ -202,12 +205,13 @@ def _number(name: str, cells: pd.Series[str]) -> ColumnGuess:
         return ColumnGuess({"kind": "nominal"}, "0 or 1")
     is_code = len(distinct) <= FEW_CODES and bool((distinct == np.rint(distinct)).all())
     if is_code and not coded.any():
-        shown = listed(f"{value:g}" for value in distinct)
+        values_seen = listed(f"{value:g}" for value in distinct)
         if any(map(_COUNTS.fullmatch, words_of(name))):
-            return ColumnGuess(
-                spec, f"{shown}: counts, or levels in their order?", certain=False
-            )
-        evidence = f"{shown}: codes? if they are counts or levels in order, numeric"
+            evidence = f"{values_seen}: counts, or levels in their order?"
+            return ColumnGuess(spec, evidence, certain=False)
+        evidence = (
+            f"{values_seen}: codes? if they are counts or levels in order, numeric"
+        )
         return ColumnGuess({"kind": "nominal"}, evidence, certain=False)
     return ColumnGuess(spec, evidence, not coded.any())
 

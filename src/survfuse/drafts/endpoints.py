@@ -11,11 +11,17 @@ import pandas as pd
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.status_column import says_event
 from survfuse.drafts.tables import all_dates, all_numbers, known, numbers
-from survfuse.drafts.words import MEASURES, TIMES, endpoint_of, words_of
+from survfuse.drafts.words import (
+    MEASURES,
+    TIMES,
+    endpoint_of,
+    free_of,
+    unit_of_name,
+    words_of,
+)
 from survfuse.readers.cell_text import whole
 
 MOST_STATUSES = 8
-_NO_TIME = {"birth", "age", "diagnosis", "initial", "year_of"}
 _START = (
     "diagnos",
     "surgery",
@@ -38,6 +44,10 @@ _END = (
     "recur",
     "progress",
 )
+_FOLLOWED = {*TIMES, "survival", "follow", "up", "fu", "in"}
+"""Words of which the name of a time may consist."""
+_FLAGS = ({"0", "1"}, {"1", "2"}, {"true", "false"})
+_LETTERS = ({"y", "n"}, {"t", "f"})
 _LIFE_WORDS = {"dead", "deceased", "died", "alive", "living"}
 
 
@@ -90,63 +100,59 @@ def find_endpoints(frame: pd.DataFrame) -> list[Endpoint]:
     frame : DataFrame of str, (rows, columns)
     """
     times, statuses = time_columns(frame), status_columns(frame)
-    by_key: dict[str, list[str]] = {}
-    for name in statuses:
-        by_key.setdefault(endpoint_of(name), []).append(name)
+    times_of, statuses_of = _by_endpoint(times), _by_endpoint(statuses)
     endpoints = []
-    for key, own in by_key.items():
-        candidates = [name for name in times if endpoint_of(name) == key]
-        if key == "" and not candidates:
-            continue
-        if not candidates and key:
-            candidates = [name for name in times if endpoint_of(name) == ""]
-        pair = _best_pair(frame, candidates, own)
-        if pair is not None:
-            endpoints.append(Endpoint(key or own[0].casefold(), *pair))
-    if not endpoints and "" in by_key and times:
-        pair = _best_pair(frame, times, by_key[""])
-        if pair is not None:
-            key = endpoint_of(str(pair[0])) if isinstance(pair[0], str) else ""
-            endpoints.append(Endpoint(key or "os", *pair))
+    for key, own in statuses_of.items():
+        candidates = times_of.get(key) or times_of.get("", [])
+        endpoints += _paired(frame, candidates, own, key or own[0].casefold())
+    if not endpoints and "" in statuses_of:
+        endpoints = _paired(frame, times, statuses_of[""], "")
     if not endpoints and statuses:
-        dates = _dates(frame)
-        if dates is not None:
-            evidence = "dates: no column of numbers is a time"
-            endpoints.append(
-                Endpoint(endpoint_of(statuses[0]) or "os", dates, statuses[0], evidence)
-            )
+        endpoints = _dated(frame, statuses[0])
+    columns = list(frame)
     return sorted(
-        endpoints, key=lambda one: (one.key != "os", list(frame).index(one.columns[-1]))
+        endpoints, key=lambda one: (one.key != "os", columns.index(one.columns[-1]))
     )
 
 
-def _best_pair(
+def _by_endpoint(names: Sequence[str]) -> dict[str, list[str]]:
+    by_key: dict[str, list[str]] = {}
+    for name in names:
+        by_key.setdefault(endpoint_of(name), []).append(name)
+    return by_key
+
+
+def _paired(
     frame: pd.DataFrame,
     times: Sequence[str],
     statuses: Sequence[str],
-) -> tuple[object, str, str] | None:
-    """Time, status and evidence of the pair that covers most patients and shares most words."""
-    best: tuple[tuple[float, int, int], str, str] | None = None
-    for time in times:
-        for status in statuses:
-            if time == status:
-                continue
-            covered = _covered(frame, [time], status)
-            shared = len({*words_of(time)} & {*words_of(status)})
-            rank = round(covered, 1), shared, -list(frame).index(time)
-            if best is None or rank > best[0]:
-                best = rank, time, status
-    if best is None:
-        return None
-    (_, time, status) = best
+    key: str,
+) -> list[Endpoint]:
+    """Endpoint of the pair that covers most patients and shares most words; none where none does.
+
+    Without a key, the time's name says the endpoint.
+    """
+    pairs = [(time, status) for time in times for status in statuses if time != status]
+    if not pairs:
+        return []
+    order = list(frame)
+
+    def rank(pair: tuple[str, str]) -> tuple[float, int, int]:
+        time, status = pair
+        shared = len({*words_of(time)} & {*words_of(status)})
+        return round(_covered(frame, [time], status), 1), shared, -order.index(time)
+
+    time, status = max(pairs, key=rank)
     covered = _covered(frame, [time], status)
     several = _first_of(frame, times, status)
     if several and _covered(frame, several, status) > covered + 0.05:
-        return {"first_of": several}, status, "the first of these that is filled"
+        evidence = "the first of these that is filled"
+        return [Endpoint(key or "os", {"first_of": several}, status, evidence)]
     if covered < 0.5:  # the time of one kind of patients alone
-        return None
+        return []
     values = numbers(known(frame[time]))
-    return time, status, f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+    evidence = f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+    return [Endpoint(key or endpoint_of(time) or "os", time, status, evidence)]
 
 
 def _covered(frame: pd.DataFrame, times: Sequence[str], status: str) -> float:
@@ -163,48 +169,51 @@ def _covered(frame: pd.DataFrame, times: Sequence[str], status: str) -> float:
 
 def _first_of(frame: pd.DataFrame, times: Sequence[str], status: str) -> list[str]:
     """Time of the event, then time of the last contact, where a table has both apart."""
-    event = [name for name in times if {"death", "event"} & {*words_of(name)}]
+    events = [name for name in times if {"death", "event"} & {*words_of(name)}]
+    if not events:
+        return []
+    unit = unit_of_name(events[0])
     last = [name for name in times if "last" in "".join(words_of(name))]
+    last = [name for name in last if unit_of_name(name) == unit]
     last.sort(key=lambda name: -_covered(frame, [name], status))
-    return [event[0], last[0]] if event and last else []
+    return [events[0], last[0]] if last else []
 
 
-def _dates(frame: pd.DataFrame) -> dict[str, str] | None:
-    """Columns of dates from which to which follow-up lasts."""
-    filled: dict[str, int] = {}
-    for name in map(str, frame):
-        if all_dates(frame[name]):
-            filled[name] = len(known(frame[name]))
-    starts = [name for name in filled if _speaks_of(name, _START)]
-    ends = [name for name in filled if _speaks_of(name, _END) and name not in starts]
-    ends.sort(key=lambda name: -filled[name])
-    return {"from": starts[0], "to": ends[0]} if starts and ends else None
+def _dated(frame: pd.DataFrame, status: str) -> list[Endpoint]:
+    """Endpoint between two columns of dates; none where there are none."""
+    dates = [name for name in map(str, frame) if all_dates(frame[name])]
+    starts = [name for name in dates if _speaks_of(name, _START)]
+    ends = [name for name in dates if _speaks_of(name, _END) and name not in starts]
+    if not starts or not ends:
+        return []
+    last = max(ends, key=lambda name: len(known(frame[str(name)])))
+    time = {"from": starts[0], "to": last}
+    evidence = "dates: no column of numbers is a time"
+    return [Endpoint(endpoint_of(status) or "os", time, status, evidence)]
 
 
 def _speaks_of(name: str, parts: Sequence[str]) -> bool:
     return any(part in name.casefold() for part in parts)
 
 
+def named_like_time(name: str) -> bool:
+    """Whether a column is called as follow-up times are.
+
+    >>> list(map(named_like_time, ["OS.time", "days_to_death", "age_years", "months_ill"]))
+    [True, True, False, False]
+    """
+    words = {*words_of(name)}
+    is_span = bool({"to", "from", "until"} & words)
+    if words & {"birth", "age"} or (words & {"diagnosis", "initial"} and not is_span):
+        return False
+    joined = "".join(words_of(name))
+    says_time = words & TIMES or joined.endswith((*TIMES,)) or "timeto" in joined
+    says_outcome = named_like_outcome(name) or endpoint_of(name) or words <= _FOLLOWED
+    return bool(says_time and (is_span or says_outcome))
+
+
 def _is_time(name: str, cells: pd.Series[str]) -> bool:
-    words = words_of(name)
-    to_something = "to" in words or "from" in words or "until" in words
-    if {"birth", "age"} & {*words} or (_NO_TIME & {*words} and not to_something):
-        return False
-    joined = "".join(words)
-    says_time = (
-        bool(TIMES & {*words}) or joined.endswith((*TIMES,)) or "timeto" in joined
-    )
-    if not says_time or {"status", "event"} == {*words}:
-        return False
-    outcome = named_like_outcome(name) or {*words} <= {
-        *TIMES,
-        "survival",
-        "follow",
-        "up",
-        "fu",
-        "in",
-    }
-    if not (outcome or endpoint_of(name) or to_something) or not all_numbers(cells):
+    if not named_like_time(name) or not all_numbers(cells):
         return False
     values = numbers(known(cells))
     return (
@@ -213,22 +222,17 @@ def _is_time(name: str, cells: pd.Series[str]) -> bool:
 
 
 def _is_status(name: str, cells: pd.Series[str]) -> bool:
-    values = {whole(cell) for cell in known(cells)}
+    if cells.nunique() > 3 * MOST_STATUSES:  # some of them may mean "not known"
+        return False
+    values = {whole(cell).casefold() for cell in known(cells)}
     if not 1 <= len(values) <= MOST_STATUSES:
         return False
-    meanings = {says_event(value) for value in values}
-    if meanings == {True, False} and any(_life(value) for value in values):
+    meanings = set(map(says_event, values))
+    if meanings == {True, False} and _LIFE_WORDS & {*words_of(" ".join(values))}:
         return True  # dead and alive, whatever the column is called
     words = {*words_of(name)}
-    if not (named_like_outcome(name) or words == {"relapse"}) or words & {*MEASURES}:
+    if words & {"time", "date", "age", "cause", *MEASURES}:
         return False
-    if words & {"time", "date", "age", "cause"}:
-        return False
-    is_code = values <= {"0", "1"} or values <= {"1", "2"}
-    lowered = {value.casefold() for value in values}
-    is_flag = lowered <= {"true", "false"} or lowered in ({"y", "n"}, {"t", "f"})
-    return is_code or is_flag or None not in meanings
-
-
-def _life(value: str) -> bool:
-    return bool(_LIFE_WORDS & {*words_of(value)})
+    is_flag = values in _LETTERS or any(map(values.issubset, _FLAGS))
+    is_named = named_like_outcome(name) or words == {"relapse"} or free_of(name)
+    return is_named and (is_flag or None not in meanings)

@@ -175,31 +175,43 @@ def guess_unit(values: FloatArray, path: Path) -> Guess[object] | Blank:
     if not finite.size:
         return Blank(f"one of {', '.join(UNITS)}")
     low, high = float(finite.min()), float(finite.max())
-    whole = bool((finite == np.rint(finite)).all())
-    totals = np.nansum(values, axis=1)
     span = f"{low:.4g} to {high:.4g}"
-    if low >= 0 and whole and high > 20:
-        return Guess("counts", f"whole numbers, {span}")
-    if low >= 0 and np.all(np.abs(totals / _MILLION - 1) < 0.01) and high > 50:
-        return Guess("tpm", f"every patient adds up to a million, {span}")
-    if low >= 0 and high <= 40:
-        with np.errstate(over="ignore"):
-            library = np.nansum(np.exp2(values) - 1, axis=1)
-        if np.all(np.abs(library / _MILLION - 1) < 0.02):
-            return Guess(
-                "log2tpm", f"2^x - 1 adds up to a million in every patient, {span}"
-            )
-    mean, deviation = _of_genes(values)
-    if low < 0 and abs(mean) < 0.2 and 0.7 < deviation < 1.3:
-        return Guess(
-            "zscore", f"genes have mean {mean:.2g} and deviation {deviation:.2g}"
-        )
+    certain = _scaled(values) if low < 0 else _added_up(values, high, span)
+    if certain is not None:
+        return certain
     fitting = _fitting(values, path)
     return Blank(
         " or ".join(fitting),
         tuple(Choice(unit, "unit", unit) for unit in fitting),
         f"{span}: the numbers do not say which",
     )
+
+
+def _added_up(values: FloatArray, high: float, span: str) -> Guess[object] | None:
+    """Guess a unit without negative values: whole numbers, or a million in every patient."""
+    measured = values[np.isfinite(values)]
+    if high > 20 and (measured == np.rint(measured)).all():
+        return Guess("counts", f"whole numbers, {span}")
+    if high > 50 and _is_million(values, 0.01):
+        return Guess("tpm", f"every patient adds up to a million, {span}")
+    if high <= 40 and _is_million(np.exp2(values) - 1, 0.02):
+        evidence = f"2^x - 1 adds up to a million in every patient, {span}"
+        return Guess("log2tpm", evidence)
+    return None
+
+
+def _is_million(values: FloatArray, tolerance: float) -> bool:
+    totals = np.nansum(values, axis=1)
+    return bool(np.all(np.abs(totals / _MILLION - 1) < tolerance))
+
+
+def _scaled(values: FloatArray) -> Guess[object] | None:
+    """Guess z-scores, by mean and deviation of the genes."""
+    mean, deviation = _of_genes(values)
+    if abs(mean) < 0.2 and 0.7 < deviation < 1.3:
+        evidence = f"genes have mean {mean:.2g} and deviation {deviation:.2g}"
+        return Guess("zscore", evidence)
+    return None
 
 
 def _of_genes(values: FloatArray) -> tuple[float, float]:

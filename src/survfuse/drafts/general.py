@@ -55,18 +55,38 @@ def draft_of(given: Given) -> Draft:
         )
     draft = Draft(name=given.name, title=list(TITLE))
     outcome = read_given(given.outcome, lambda frame: bool(find_endpoints(frame)))
+    with_genes = [outcome]
+    outcome = _without_genes(outcome)
     clinical = _read_clinical(given, outcome)
-    others = [] if clinical is None else [clinical.frame]
-    patient = id_column(outcome.frame, others)
-    ids = list(outcome.frame[patient.value]) if patient else []
+    if clinical is not None:
+        with_genes.append(clinical)
+        clinical = _without_genes(clinical)
+    patient = id_column(outcome.frame, [] if clinical is None else [clinical.frame])
     used = put_outcome(draft, outcome, patient)
     taken = {*used, *([patient.value] if patient else [])}
+    matrix = given.expression or _path_of_genes(with_genes)
+    _put_inputs(draft, given, (outcome, clinical), patient, taken, matrix)
+    _put_groups(draft, outcome, taken)
+    put_leaks(draft, [outcome] if clinical is None else [outcome, clinical])
+    return draft
+
+
+def _put_inputs(
+    draft: Draft,
+    given: Given,
+    given_tables: tuple[GivenTable, GivenTable | None],
+    patient: Guess[str] | None,
+    taken: Collection[str],
+    matrix: Path | None,
+) -> None:
+    """Write all sections of inputs, and `match` where ids are barcodes."""
+    outcome, clinical = given_tables
+    ids = list(outcome.frame[patient.value]) if patient else []
     tables = [(outcome, patient.value)] if patient else []
     own = _put_clinical(draft, clinical or outcome, patient, taken, ids)
     if clinical is not None and own is not None:
         tables.append((clinical, own))
     sampled = any(are_samples(table.frame[column]) for table, column in tables)
-    matrix = given.expression or _with_genes([outcome, clinical])
     if matrix is not None:
         sampled |= _put_matrix(draft, matrix, ids, patient)
     for path in given.tables:
@@ -78,12 +98,9 @@ def draft_of(given: Given) -> Draft:
             "a section of inputs; or draft again with --clinical, --expression or --features",
             evidence="no column of the outcome table is an input",
         )
-    _put_groups(draft, outcome, taken)
     if sampled:
-        match: Guess[object] = Guess("tcga", "ids are TCGA barcodes of samples")
+        match: Guess[object] = Guess("tcga", "ids are TCGA barcodes, not all plain")
         draft.items = {"match": match, **draft.items}
-    put_leaks(draft)
-    return draft
 
 
 def _read_clinical(given: Given, outcome: GivenTable) -> GivenTable | None:
@@ -135,7 +152,6 @@ def _put_clinical(
     own = id_column(table.frame, ids=ids)
     skipped = {*taken, *([own.value] if own else [])}
     skipped |= {*fold_columns(table, skipped), *group_columns(table, skipped)}
-    skipped |= set(ending_with(table.names, shared_endings(table.names)))
     section = Section()
     put_table(section, table)
     _put_patient(section, own, patient)
@@ -178,10 +194,15 @@ def _put_table(
     return are_samples(table.frame[own.value])
 
 
-def _with_genes(tables: Collection[GivenTable | None]) -> Path | None:
+def _without_genes(table: GivenTable) -> GivenTable:
+    """Table without the columns of genes, of which there may be thousands."""
+    return table.without(ending_with(table.names, shared_endings(table.names)))
+
+
+def _path_of_genes(tables: Collection[GivenTable]) -> Path | None:
     """The table among whose columns are genes, by their endings."""
     for table in tables:
-        if table is not None and shared_endings(table.names):
+        if shared_endings(table.names):
             return table.path
     return None
 

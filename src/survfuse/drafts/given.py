@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from survfuse._errors import ConfigError
+from survfuse._gate import boundary
 from survfuse.drafts.draft import Draft
 from survfuse.drafts.tables import split_sheet
 
@@ -61,7 +62,10 @@ class Given:
 
 
 def _existing(path: Path, name: str) -> Path:
-    if not split_sheet(path)[0].exists():
+    file = split_sheet(path)[0]
+    with boundary(file, "a file or folder that can be read"):
+        exists = file.exists()
+    if not exists:
         raise ConfigError(f"--{name} {path}: no such file or folder")
     return path.absolute()
 
@@ -80,9 +84,32 @@ class Format:
         Which files to name, in one line.
     draft : callable
         Makes a draft of the files.
+    takes : tuple of str
+        Names of :class:`Given` that it uses; others are refused.
     """
 
     name: str
     what: str
     needs: str
     draft: Callable[[Given], Draft]
+    takes: tuple[str, ...] = (*_NAMED, "tables")
+
+    def refuse_unused(self, given: Given) -> None:
+        """Refuse files that this format does not look at, rather than leave them out unsaid.
+
+        Raises
+        ------
+        ConfigError
+            Naming the options, and those that it takes.
+        """
+        options = {name: f"--{name}" for name in _NAMED} | {"tables": "--table"}
+        unused = [
+            option
+            for name, option in options.items()
+            if getattr(given, name) and name not in self.takes
+        ]
+        if unused:
+            raise ConfigError(
+                f"--format {self.name} does not look at {' and '.join(unused)}; it takes "
+                f"{self.needs}. Leave it out and add its section to the cohort file",
+            )

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 import pandas as pd
 
+from survfuse.cohort.patient_ids import barcode
 from survfuse.drafts.guess import Guess
-from survfuse.drafts.words import words_of
+from survfuse.drafts.words import TIMES, words_of
 
 _PATIENT = {
     "patient",
@@ -34,9 +35,7 @@ _ID = {
     "key",
 }
 _OTHER = {"slide", "sample", "specimen", "aliquot", "filename", "file", "image", "wsi"}
-_BARCODE = re.compile(r"TCGA-\w\w-\w{4}(-.*)?", re.IGNORECASE)
-PARTICIPANT = 12
-"""Characters of a TCGA barcode that name the participant."""
+_PARTICIPANT = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Z0-9])")
 
 
 def id_column(
@@ -54,62 +53,60 @@ def id_column(
     ids : collection of str
         Patients that are known already.
     """
-    best: tuple[float, str, list[str]] | None = None
     elsewhere = [set(map(participant, ids))] if ids else list(map(_cells, others))
-    for place, name in enumerate(frame):
-        cells = frame[name]
-        if not _can_be_id(cells):
+    best, best_score = None, 0.0
+    for place, name in enumerate(map(str, frame)):
+        if not _can_be_id(name, frame[name]):
             continue
-        score, evidence = _name_score(str(name))
-        if place == 0:
-            score += 1
-        own = set(map(participant, cells))
+        score, evidence = _name_score(name)
+        own = set(map(participant, frame[name]))
         shares = [len(own & other) / len(own) for other in elsewhere if other]
-        if shares and max(shares) > 0.5:
-            score += 6 * max(shares)
-            evidence.append(f"{max(shares):.0%} are in the other table")
-        if cells.is_unique:
+        shared = max(shares, default=0.0)
+        if shared > 0.5:
+            score += 6 * shared
+            evidence.append(f"{shared:.0%} are in the other table")
+        if frame[name].is_unique:
             score += 2
             evidence.append("differs in every row")
-        if best is None or score > best[0]:
-            best = score, str(name), evidence
-    if best is None:
-        return None
-    score, name, evidence = best
-    return Guess(name, ", ".join(evidence), score >= 5)
+        score += place == 0
+        if evidence and (best is None or score > best_score):
+            best, best_score = Guess(name, ", ".join(evidence), score >= 5), score
+    return best
 
 
 def participant(one: str) -> str:
-    """Patient of a TCGA barcode; any other id as it is.
+    """Patient of a TCGA barcode, also with R's points; any other id as it is.
 
-    >>> participant("TCGA-05-4249-01A"), participant("P1-A")
-    ('TCGA-05-4249', 'P1-A')
+    >>> participant("TCGA-05-4249-01A"), participant("tcga.05.4249"), participant("P1-A")
+    ('TCGA-05-4249', 'TCGA-05-4249', 'P1-A')
     """
-    return one[:PARTICIPANT].upper() if _BARCODE.fullmatch(one) else one
+    match = _PARTICIPANT.match(barcode(one))
+    return one if match is None else match[0]
 
 
 def are_samples(ids: Iterable[str]) -> bool:
-    """Whether ids are TCGA barcodes that name more than the participant."""
+    """Whether ids are TCGA barcodes that are not the participant's alone."""
     names = list(ids)
-    long = [one for one in names if _BARCODE.fullmatch(one) and len(one) > PARTICIPANT]
-    return 2 * len(long) > len(names)
+    return 2 * sum(participant(one) != one for one in names) > len(names)
 
 
-def _can_be_id(cells: pd.Series[str]) -> bool:
-    """Whether cells are all filled and none is a number with decimals."""
+def _can_be_id(name: str, cells: pd.Series[str]) -> bool:
+    """Whether this is no age or time, all cells are filled and none is a number with decimals."""
+    if {"age", *TIMES} & {*words_of(name)}:
+        return False
     if not len(cells) or (cells == "").any() or cells.nunique() < min(3, len(cells)):
         return False
     return not cells.str.fullmatch(r"[+-]?\d*\.\d*[1-9]\d*([eE].*)?").any()
 
 
 def _name_score(name: str) -> tuple[float, list[str]]:
-    words = set(words_of(name))
+    parts = set(words_of(name))
     joined = "".join(words_of(name))
-    if words & _OTHER:
-        return (
-            (0.0, []) if words & _PATIENT else (-3.0 if "slide" in words else 0.5, [])
-        )
-    if words & _PATIENT and words <= _PATIENT | _ID | {"bcr", "submitter"}:
+    if parts & _OTHER:
+        if parts & _PATIENT:
+            return 0.0, []
+        return (-3.0 if "slide" in parts else 0.5), []
+    if parts & _PATIENT and parts <= _PATIENT | _ID | {"bcr", "submitter"}:
         return 4.0, ["called as patients are"]
     if joined in ("patientid", "caseid", "subjectid", "rownames", "id", "submitterid"):
         return 3.0, ["called as ids are"]

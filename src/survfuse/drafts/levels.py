@@ -64,21 +64,26 @@ def ordered_levels(values: Iterable[str]) -> tuple[str, list[str], list[str]] | 
     ('T', ['Tis', 'T1a', 'T1b', 'T2'], ['TX'])
     """
     texts = sorted(set(values))
+    if not texts:
+        return None
     for scale, pattern in _PATTERNS:
         matches = [pattern.fullmatch(text.strip()) for text in texts]
         places = [_place(match) for match in matches if match is not None]
-        if texts and len(places) == len(texts):
+        if len(places) == len(texts):
             result = _sorted(texts, places)
             return None if result is None else (scale, *result)
-    for words in _WORDS:
-        names = [re.sub(r"[\s_-]+", " ", text).strip().casefold() for text in texts]
-        if (
-            len(texts) > 1
-            and len(set(names)) == len(names)
-            and set(names) <= set(words)
-        ):
-            by_place = dict(zip(names, texts, strict=True))
-            return "words", [by_place[word] for word in words if word in by_place], []
+    levels = _by_words(texts)
+    return None if levels is None else ("words", levels, [])
+
+
+def _by_words(texts: list[str]) -> list[str] | None:
+    """Order levels that are words, such as low and high; None where not all are of one scale."""
+    by_name = {re.sub(r"[\s_-]+", " ", text).strip().casefold(): text for text in texts}
+    if len(by_name) < max(2, len(texts)):
+        return None
+    for scale_words in _WORDS:
+        if by_name.keys() <= {*scale_words}:
+            return [by_name[name] for name in scale_words if name in by_name]
     return None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from survfuse._errors import listed
 from survfuse._types import FloatArray
-from survfuse.cohort.time_units import DAYS, doubted_unit, on_calendar
+from survfuse.cohort.time_units import doubted_unit, on_calendar
 from survfuse.drafts.draft import Draft, Section
 from survfuse.drafts.endpoints import (
     Endpoint,
@@ -144,23 +144,21 @@ def guess_unit(times: FloatArray, named: str = "") -> Guess[object] | Blank:
     usable = times[np.isfinite(times) & (times > 0)]
     if not len(usable):
         return Blank("days, months or years")
-    longest = f"longest {np.max(usable):g}"
-    if named in UNITS:
-        doubt = doubted_unit(usable, named)
-        evidence = f"by its name; {longest}" + (f"; but {doubt}" if doubt else "")
-        return Guess(named, evidence, not doubt)
-    fitting = [unit for unit in UNITS if not doubted_unit(usable, unit)]
-    if named != "weeks" and len(fitting) == 1:
-        evidence = f"{longest}: no other unit fits"
-        calendar = fitting[0] in DAYS and on_calendar(usable, fitting[0])
-        return Guess(
-            fitting[0], evidence + (", whole days" if calendar else ""), certain=False
-        )
-    choices = [Choice(unit, "unit", unit) for unit in fitting or UNITS]
     if named == "weeks":
         return Blank(
             "days, after the times are multiplied by 7", evidence="its name says weeks"
         )
+    longest = f"longest {np.max(usable):g}"
+    if named:
+        doubt = doubted_unit(usable, named)
+        evidence = f"by its name; {longest}" + (f"; but {doubt}" if doubt else "")
+        return Guess(named, evidence, not doubt)
+    fitting = [unit for unit in UNITS if not doubted_unit(usable, unit)]
+    if len(fitting) == 1:
+        days = ", whole days" if on_calendar(usable, fitting[0]) else ""
+        evidence = f"{longest}: no other unit fits{days}"
+        return Guess(fitting[0], evidence, certain=False)
+    choices = [Choice(unit, "unit", unit) for unit in fitting or UNITS]
     return Blank(
         " or ".join(choice.answer for choice in choices),
         tuple(choices),

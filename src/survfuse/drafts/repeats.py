@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from survfuse._errors import listed
+from survfuse.cohort.patient_ids import is_normal
 from survfuse.drafts.draft import Section
 from survfuse.drafts.guess import Choice, Guess
 from survfuse.drafts.ids import participant
@@ -50,8 +51,9 @@ def ask_rows(
 
 
 def ask_samples(section: Section, patients: Sequence[str]) -> None:
-    """Ask what becomes of patients of whom a matrix has several samples."""
-    counts = Counter(map(participant, patients))
+    """Ask what becomes of patients of whom a matrix has several samples, normal tissue aside."""
+    tumours = [one for one in patients if not is_normal(one)]
+    counts = Counter(map(participant, tumours))
     several = [one for one, count in counts.items() if count > 1]
     if several:
         evidence = f"{len(several)} patients have several samples, such as {listed(several, 2)}"

@@ -7,10 +7,13 @@ import io
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from survfuse._errors import FeatureFileError, listed
+from survfuse._gate import boundary
 from survfuse.drafts.draft import Draft, Section
+from survfuse.drafts.guess import Choice
 from survfuse.drafts.ids import participant
 from survfuse.drafts.tables import GivenTable
 from survfuse.readers.features import list_features, read_features
@@ -34,6 +37,8 @@ IMAGES = (
     ".czi",
 )
 _MOST = 500_000  # files
+_LOOKED_AT = 6
+"""Files, spread over all, that say of which encoder they are."""
 
 
 def put_features(
@@ -61,8 +66,7 @@ def put_features(
     section.add(
         "features", folder, f"{len(files)} files ({', '.join(kinds) or 'none'})"
     )
-    if files:
-        _put_encoder(section, next(iter(files.values())))
+    _put_encoder(section, list(files.values()))
 
 
 def put_images(
@@ -87,7 +91,7 @@ def put_images(
 def find_images(folder: Path) -> list[str]:
     """Names of the slides below a folder, without the endings of their formats."""
     names: list[str] = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in sorted(folders) if not name.startswith(".")]
         for file in sorted(files):
             if file.lower().endswith(IMAGES) and not _is_mask(file):
@@ -95,6 +99,12 @@ def find_images(folder: Path) -> list[str]:
         if len(names) > _MOST or len(Path(place).relative_to(folder).parts) > 4:
             break
     return names
+
+
+def _refuse(error: OSError) -> None:
+    """Refuse a folder that cannot be read, whose slides would be left out unsaid."""
+    with boundary(Path(error.filename), "a folder that can be read"):
+        raise error
 
 
 def _is_mask(file: str) -> bool:
@@ -150,9 +160,7 @@ def pair_slides(slides: Sequence[str], ids: Collection[str]) -> dict[str, str]:
     pairs = {}
     for slide in slides:
         stem = slide_stem(slide)
-        patient = barcodes.get(participant(stem.split(".")[0])) or _prefix(
-            stem.casefold(), own
-        )
+        patient = barcodes.get(participant(stem)) or _prefix(stem.casefold(), own)
         if patient is not None:
             pairs[slide] = patient
     return pairs
@@ -187,14 +195,45 @@ def _slide_column(table: GivenTable, slides: Sequence[str]) -> str | None:
     return None
 
 
-def _put_encoder(section: Section, file: Path) -> None:
-    try:
-        features = read_features(file)
-    except FeatureFileError as error:
-        section.note(f"{file.name} cannot be read: {error}")
+def _put_encoder(section: Section, files: Sequence[Path]) -> None:
+    """Write the encoder that files say; where they are of several, ask for the folder of one."""
+    by_folder: dict[Path, Path] = {}
+    for file in files:
+        by_folder.setdefault(file.parent, file)
+    step = max(1, len(files) // _LOOKED_AT)
+    some = dict.fromkeys([*islice(by_folder.values(), _LOOKED_AT), *files[::step]])
+    kinds: dict[tuple[str | None, int], Path] = {}
+    for file in some:
+        try:
+            features = read_features(file)
+        except FeatureFileError as error:
+            section.note(f"{file.name} cannot be read: {error}")
+            return
+        kinds.setdefault((features.encoder, features.dim), file)
+    if len(kinds) > 1:
+        _ask_encoder(section, kinds)
         return
-    size = f"{features.dim} features a tile"
-    if features.encoder is not None:
-        section.add("encoder", features.encoder, f"{file.name} says it; {size}")
-    else:
-        section.note(f"encoder: NAME   # no file names it; {size}")
+    for (encoder, width), file in kinds.items():
+        if encoder is None:
+            section.note(f"encoder: NAME   # no file names it; {width} features a tile")
+        else:
+            evidence = f"{file.name} says it; {width} features a tile"
+            section.add("encoder", encoder, evidence)
+
+
+def _ask_encoder(
+    section: Section, kinds: Mapping[tuple[str | None, int], Path]
+) -> None:
+    seen = []
+    for (encoder, width), file in kinds.items():
+        seen.append(f"{encoder or 'an encoder without name'} ({width}, {file.name})")
+    folders = list(dict.fromkeys(file.parent for file in kinds.values()))
+    choices = []
+    if len(folders) == len(kinds):
+        choices = [Choice(str(folder), "features", folder) for folder in folders]
+    section.ask(
+        "features",
+        f"the folder of one encoder; or draft again with --features {folders[0]}",
+        *choices,
+        evidence=f"files of several encoders: {listed(seen)}",
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,10 @@ class GivenTable:
     def names(self) -> list[str]:
         """Names of its columns."""
         return [str(name) for name in self.frame]
+
+    def without(self, names: Collection[str]) -> GivenTable:
+        """Copy this without some of its columns."""
+        return replace(self, frame=self.frame.drop(columns=list(names)))
 
     @property
     def value(self) -> object:
@@ -135,8 +139,7 @@ def _choose_sheet(file: Path, names: list[str], suits: Suits | None) -> GivenTab
 
 
 def _stripped(frame: pd.DataFrame) -> pd.DataFrame:
-    stripped: pd.DataFrame = frame.apply(lambda cells: cells.str.strip())
-    return stripped
+    return frame.map(str.strip)
 
 
 def known(cells: pd.Series[str]) -> pd.Series[str]:

@@ -97,6 +97,15 @@ def endpoint_of(name: str) -> str:
     return "os" if any(part in joined for part in _LIFE) else ""
 
 
+def free_of(name: str) -> bool:
+    """Whether a column's name says that an event did not happen.
+
+    >>> list(map(free_of, ["disease_free", "Progression Free Status", "free_psa"]))
+    [True, True, False]
+    """
+    return "free" in words_of(name) and bool(endpoint_of(name))
+
+
 def unit_of_name(name: str) -> str:
     """Unit of time that a column's name says; empty where it says none.
 

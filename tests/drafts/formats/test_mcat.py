@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -79,3 +80,28 @@ def test_another_table_is_refused_by_name(tmp_path: Path) -> None:
         format_card("mcat").draft(Given(outcome=tmp_path))
     with pytest.raises(ConfigError, match="expected --outcome FILE_OR_FOLDER"):
         format_card("mcat").draft(Given())
+
+
+def test_the_matrix_of_survpath_takes_the_place_of_columns(
+    study: Study, tmp_path: Path
+) -> None:
+    folder = write_mcat(tmp_path / "mcat")
+    patients = people().table
+    values = np.random.default_rng(0).normal(size=(len(patients), 30))
+    genes = [f"GENE{number}" for number in range(30)]
+    matrix = tmp_path / "rna_clean.csv"
+    pd.DataFrame(values, index=patients.index, columns=genes).to_csv(matrix)
+    path = study("mcat", outcome=folder, expression=matrix)
+    assert "gene_suffix" not in path.read_text()
+    expression = load_cohort(path).modalities["expression"]
+    assert expression.features == 30
+
+
+def test_files_that_a_format_does_not_look_at_are_refused(tmp_path: Path) -> None:
+    given = Given(outcome=tmp_path, clinical=tmp_path, tables=(tmp_path,))
+    card = format_card("mcat")
+    with pytest.raises(
+        ConfigError, match="does not look at --clinical and --table; it takes --outc"
+    ):
+        card.refuse_unused(given)
+    card.refuse_unused(Given(outcome=tmp_path, expression=tmp_path))

@@ -135,4 +135,5 @@ CBIOPORTAL = Format(
     what='cBioPortal: data_clinical_patient.txt with # lines, OS_STATUS "1:DECEASED", RSEM matrix',
     needs="--outcome STUDY_FOLDER [--expression FILE]",
     draft=draft_cbioportal,
+    takes=("outcome", "expression"),
 )

@@ -178,4 +178,5 @@ CHIMERA = Format(
     what="CHIMERA task 3: <ID>_CD.json, <ID>_RNA.json, <ID>_HE.tif and masks, or <ID>_HE.pt",
     needs=_NEEDS,
     draft=draft_chimera,
+    takes=("outcome", "features", "slides"),
 )

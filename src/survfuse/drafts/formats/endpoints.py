@@ -10,6 +10,7 @@ import numpy as np
 
 from survfuse._errors import listed
 from survfuse._types import FloatArray
+from survfuse.cohort.patient_ids import is_normal
 from survfuse.drafts.columns import put_columns
 from survfuse.drafts.draft import Draft, Section
 from survfuse.drafts.ids import participant
@@ -165,7 +166,7 @@ def put_samples(section: Section, samples: Sequence[str]) -> None:
     Samples are ordered by their codes, so that the primary tumour (01) comes before a metastasis
     (06); those of normal tissue (10 to 29) do not count.
     """
-    tumours = [one for one in samples if not "10" <= one[13:15] <= "29"]
+    tumours = [one for one in samples if not is_normal(one)]
     counts = Counter(map(participant, tumours))
     several = [patient for patient, count in counts.items() if count > 1]
     if several:

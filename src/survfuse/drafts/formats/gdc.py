@@ -149,4 +149,5 @@ GDC = Format(
     what="GDC portal: clinical.tsv (days_to_death, days_to_last_follow_up, '--), gene counts",
     needs=_NEEDS,
     draft=draft_gdc,
+    takes=("outcome", "expression"),
 )

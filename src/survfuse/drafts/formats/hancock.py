@@ -136,4 +136,5 @@ HANCOCK = Format(
     what="HANCOCK: the tables of its repository's folder features, OS and RFS",
     needs="--outcome FEATURES_FOLDER",
     draft=draft_hancock,
+    takes=("outcome",),
 )

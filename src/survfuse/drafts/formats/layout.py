@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from survfuse._errors import ConfigError, listed
+from survfuse._gate import boundary
 from survfuse.drafts.given import Given
 
 _MOST = 200_000
@@ -45,8 +46,8 @@ def files_below(folder: Path, *patterns: str) -> list[Path]:
     ConfigError
         When there are too many files below the folder to look at.
     """
-    found = [path for path in _walk(folder) if any(map(path.match, patterns))]
-    return sorted(found, key=lambda path: (len(path.parts), path))
+    files = [path for path in _walk(folder) if any(map(path.match, patterns))]
+    return sorted(files, key=lambda path: (len(path.parts), path))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -54,7 +55,10 @@ def _walk(folder: Path) -> Iterator[Path]:
     count = 0
     waiting = [folder]
     while waiting:
-        for path in islice(waiting.pop().iterdir(), _MOST):
+        place = waiting.pop()
+        with boundary(place, "a folder that can be read"):
+            paths = list(islice(place.iterdir(), _MOST))
+        for path in paths:
             count += 1
             if count > _MOST:
                 raise ConfigError(
@@ -95,9 +99,9 @@ def one_file(
         When there is none.
     """
     for pattern in patterns:
-        found = files_below(folder, pattern)
-        if found:
-            return found[0]
+        files = files_below(folder, pattern)
+        if files:
+            return files[0]
     raise ConfigError(
         f"--format {name}: {folder} has no {' or '.join(patterns)}: {what}; it has "
         f"{listed((path.name for path in islice(_walk(folder), 6)), 6) or 'no files'}",

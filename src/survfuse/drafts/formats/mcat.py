@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from survfuse._errors import ConfigError, listed
 from survfuse.drafts.draft import Draft
+from survfuse.drafts.expression import put_expression
 from survfuse.drafts.formats.clam import ENDINGS, FOLDERS
 from survfuse.drafts.formats.endpoints import NamedEndpoint, put_clinical, put_endpoints
 from survfuse.drafts.formats.layout import files_below, folder_of_features
 from survfuse.drafts.given import Format, Given
+from survfuse.drafts.guess import Guess
+from survfuse.drafts.ids import are_samples
 from survfuse.drafts.leaks import put_leaks
 from survfuse.drafts.tables import GivenTable, known, numbers, read_given
 
@@ -26,7 +31,9 @@ def draft_mcat(given: Given) -> Draft:
     ConfigError
         When there is no such table, or it lacks a column.
     """
-    table = _table(given)
+    whole = _table(given)
+    genes = [name for name in whole.names if name.endswith((*_SUFFIXES,))]
+    table = whole.without(genes)
     draft = Draft(
         name=given.name,
         title=[
@@ -34,8 +41,7 @@ def draft_mcat(given: Given) -> Draft:
         ],
     )
     taken = put_endpoints(draft, table, "case_id", _endpoints(table))
-    genes = [name for name in map(str, table.frame) if name.endswith((*_SUFFIXES,))]
-    own = [*taken, *genes, "slide_id", "train", "site", "Unnamed: 0", "row.names"]
+    own = [*taken, "slide_id", "train", "site", "Unnamed: 0", "row.names"]
     others = [
         name
         for name in map(str, table.frame)
@@ -44,9 +50,11 @@ def draft_mcat(given: Given) -> Draft:
     put_clinical(draft, table, "case_id", {*own, *others})
     if "site" in table.frame:
         draft.section("groups").add("site", "site", "tissue source site of the barcode")
-    _put_genes(draft, table)
+    _put_genes(draft, whole)
+    if given.expression is not None:
+        _put_matrix(draft, given.expression, list(table.frame["case_id"]))
     _put_slides(draft, given, table)
-    put_leaks(draft)
+    put_leaks(draft, [table])
     return draft
 
 
@@ -115,6 +123,14 @@ def _put_genes(draft: Draft, table: GivenTable) -> None:
             )
 
 
+def _put_matrix(draft: Draft, file: Path, ids: list[str]) -> None:
+    """Write a matrix of its own in place of columns of the table, as SurvPath ships it."""
+    draft.items.pop("expression", None)
+    if are_samples(put_expression(draft.section("expression"), file, ids)):
+        match: Guess[object] = Guess("tcga", "ids are TCGA barcodes, not all plain")
+        draft.items = {"match": match, **draft.items}
+
+
 def _put_slides(draft: Draft, given: Given, table: GivenTable) -> None:
     roots = [given.features, given.outcome]
     for root in roots:
@@ -140,6 +156,7 @@ def _put_slides(draft: Draft, given: Given, table: GivenTable) -> None:
 MCAT = Format(
     name="mcat",
     what="MCAT, PORPOISE and SurvPath: a row per slide, censorship, *_rnaseq, *_cnv, *_mut",
-    needs="--outcome TABLE (or the folder that holds it) [--features FOLDER]",
+    needs="--outcome TABLE (or the folder that holds it) [--features FOLDER] [--expression FILE]",
     draft=draft_mcat,
+    takes=("outcome", "expression", "features"),
 )

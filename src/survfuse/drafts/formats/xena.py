@@ -165,4 +165,5 @@ XENA = Format(
     what="UCSC Xena: survival table (OS, OS.time, DSS, PFI), clinicalMatrix, genes by samples",
     needs="--outcome FOLDER [--clinical FILE] [--expression FILE]",
     draft=draft_xena,
+    takes=("outcome", "clinical", "expression"),
 )
