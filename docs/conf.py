@@ -38,6 +38,7 @@ numpydoc_xref_param_type = False
 nitpicky = True
 
 html_theme = "pydata_sphinx_theme"
+html_context = {"default_mode": "auto"}
 html_title = f"survfuse {release}"
 html_static_path = ["_static"]
 html_css_files = ["survfuse.css"]

@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import typer
+from docutils import nodes
 from sphinx.application import Sphinx
 
 from survfuse.cli import app as commands
@@ -127,30 +128,50 @@ def _kind(annotation: Any) -> str:
     return str(getattr(annotation, "__name__", annotation))
 
 
+SECTIONS = {
+    "tutorials": "Tutorials",
+    "concepts": "Concepts",
+    "": "Guides",
+    "howto": "Guides",
+    "reference": "Reference",
+    "checks": "Checks",
+    "decisions": "Optional",
+}
+"""Heading of `llms.txt` for the pages of each folder; readers in a hurry skip `Optional`."""
+
+
+SENTENCE_END = re.compile(r"(?<=\.)\s|(?<=[?!])\s(?=[A-Z])")
+
+
 def write_llms(app: Sphinx, exception: Exception | None) -> None:
     """Write `llms.txt`: every page with its title and first sentence, for language models."""
     if exception is not None or app.builder.format != "html":
         return
-    about = (
-        "> Multimodal survival prediction from whole-slide images, bulk RNA-seq and clinical "
-        "variables, honestly evaluated."
-    )
-    lines = ["# survfuse", "", about, ""]
+    sections: dict[str, list[str]] = {title: [] for title in SECTIONS.values()}
     for page in sorted(app.env.found_docs):
+        folder = page.split("/")[0] if "/" in page else ""
         title = app.env.titles[page].astext()
         target = app.builder.get_target_uri(page)
-        lines.append(f"- [{title}]({target}): {_first_sentence(app, page)}")
+        about = first_sentence(app.env.get_doctree(page))
+        sections[SECTIONS[folder]].append(f"- [{title}]({target}): {about}")
+    parts = [
+        "# survfuse\n\n> Multimodal survival prediction from whole-slide images, bulk RNA-seq and "
+        "clinical variables, honestly evaluated."
+    ]
+    for title, pages in sections.items():
+        parts.append(f"## {title}\n\n" + "\n".join(pages))
     (Path(app.outdir) / "llms.txt").write_text(
-        "\n".join(lines) + "\n", encoding="utf-8"
+        "\n\n".join(parts) + "\n", encoding="utf-8"
     )
 
 
-def _first_sentence(app: Sphinx, page: str) -> str:
-    from docutils import nodes
-
-    for paragraph in app.env.get_doctree(page).findall(nodes.paragraph):
+def first_sentence(page: nodes.document) -> str:
+    """First sentence of a page's text; of a check, what it asks."""
+    for paragraph in page.findall(nodes.paragraph):
         text = " ".join(paragraph.astext().split())
-        return re.split(r"(?<=[.:])\s", text)[0]
+        text = re.sub(r"^(Situation|Problem)\. ", "", text)
+        if not text.startswith("Severity:"):
+            return SENTENCE_END.split(text)[0].rstrip(":")
     return ""
 
 

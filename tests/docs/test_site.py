@@ -34,3 +34,20 @@ def test_every_check_has_a_title_that_says_what_should_be_true() -> None:
     """Pages of checks are listed by their titles."""
     for page in sorted((DOCS / "checks").glob("SRV*.md")):
         assert page.read_text(encoding="utf-8").startswith(f"# {page.stem}: ")
+
+
+def test_every_page_stands_in_one_list() -> None:
+    """A page in two tables of contents has two places in the navigation."""
+    listed: list[Path] = []
+    for page in PAGES:
+        for entries in re.findall(
+            r"```\{toctree\}\n(.*?)```", page.read_text("utf-8"), flags=re.S
+        ):
+            names = [line for line in entries.splitlines() if line[:1] not in ("", ":")]
+            listed += [
+                (page.parent / name.split("<")[-1].strip(">")).resolve()
+                for name in names
+                if "*" not in name
+            ]
+    assert len(listed) == len(set(listed))
+    assert DOCS / "howto" / "index" in listed
