@@ -33,8 +33,9 @@ def test_from_tables_to_a_curve_in_few_lines() -> None:
 
 
 @pytest.mark.slow
-def test_notebook_runs(tmp_path: Path) -> None:
+def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell runs, and the last one draws."""
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own draws
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook,

@@ -1,4 +1,4 @@
-"""Every tutorial runs as it stands, from an empty folder."""
+"""Every tutorial, and pages that are snippets, run as they stand, from an empty folder."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ def test_tutorial_runs(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert blocks(page)
     run_page(page, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::survfuse._errors.NothingLearnedWarning")  # noise
+@pytest.mark.parametrize("page", ["notebooks.md", "python.md"])
+def test_snippets_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables in memory, and the estimator under scikit-learn."""
+    monkeypatch.chdir(tmp_path)
+    assert len(blocks(DOCS / page)) >= 5
+    run_page(DOCS / page, tmp_path)
 
 
 def test_index_lists_every_tutorial() -> None:

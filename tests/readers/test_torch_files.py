@@ -142,14 +142,14 @@ def test_no_control_character_reaches_the_message(tmp_path: Path, value: Any) ->
 def test_another_key_is_named_and_can_be_declared(tmp_path: Path) -> None:
     path = save(
         tmp_path / "a.pt",
-        {"last_layer_embed": torch.ones(1, 8), "layer_0": np.zeros((1, 8))},
+        {"pooled": torch.ones(1, 8), "layer_0": np.zeros((1, 8))},
     )
     with pytest.raises(
         FeatureFileError,
-        match=r"found last_layer_embed \(1, 8\), layer_0 \(1, 8\); .*`key: NAME`",
+        match=r"found pooled \(1, 8\), layer_0 \(1, 8\); .*`key: NAME`",
     ):
         read_features(path)
-    features = read_features(path, options=ReadOptions(key="last_layer_embed"))
+    features = read_features(path, options=ReadOptions(key="pooled"))
     np.testing.assert_array_equal(features.values, np.ones((1, 8)))
     with pytest.raises(FeatureFileError, match="expected one of features2, found"):
         read_features(path, options=ReadOptions(key="features2"))
