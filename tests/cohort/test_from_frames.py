@@ -304,6 +304,32 @@ def refuse(match: str, error: type[Exception] = CohortError, **given: Any) -> No
         made(**{"table": patients(), **given})
 
 
+def test_one_text_is_one_name() -> None:
+    table = patients()
+    cohort = made(table, clinical=table[["patient_id", "asa"]], exclude="P001")
+    assert len(cohort) == len(table) - 1
+    sexes = table.assign(sex=table["sex"].map({"f": "n", "m": "q"}).fillna("n"))
+    known = made(sexes, clinical=sexes[["patient_id", "sex"]], missing="unknown")
+    assert known.modalities["clinical"].missing_share() == 0
+
+
+def test_numbers_of_which_one_is_mistyped_are_refused() -> None:
+    table = patients()
+    ages = table["age"].astype(object)
+    ages.iloc[3] = "6O.1"
+    clinical = table[["patient_id"]].assign(age=ages)
+    refuse("expected a number, got '6O.1'", clinical=clinical)
+
+
+def test_odd_bags_are_refused() -> None:
+    table = patients()
+    whole = bags(table)
+    masked = np.ma.masked_array(np.ones((3, 4)), mask=np.eye(3, 4, dtype=bool))
+    first = table["patient_id"].iloc[1]
+    refuse("3 masked values", bags={"slides": {**whole, first: masked}})
+    refuse("bags: expected a mapping", bags=np.ones((3, 4)))
+
+
 def test_leaks_are_refused() -> None:
     table = patients()
     refuse(

@@ -618,6 +618,15 @@ def test_a_folder_of_another_run_is_refused(
 
 
 @pytest.mark.usefixtures("alone")
+def test_a_model_of_another_name_is_another_run(cohort: Cohort, tmp_path: Path) -> None:
+    crossed(cohort, tmp_path)
+    kept = (tmp_path / "predictions.csv").read_bytes()
+    with pytest.raises(InputError, match=r"model\.fusion.*: a result of another run"):
+        crossed(cohort, tmp_path, fusion="late_cox")
+    assert (tmp_path / "predictions.csv").read_bytes() == kept
+
+
+@pytest.mark.usefixtures("alone")
 def test_other_data_are_another_run(tmp_path: Path) -> None:
     files = small(tmp_path / "cohort")
     crossed(loaded(files), tmp_path / "run")

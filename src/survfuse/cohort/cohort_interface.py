@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from survfuse._errors import CohortError
+
 if TYPE_CHECKING:
     from survfuse.cohort.cohort_data import Cohort
 
@@ -174,22 +176,26 @@ class CohortInterface:
             genes=genes,
             layer=layer,
             orientation=orientation,
-            tables=dict(tables or {}),
-            bags=dict(bags or {}),
+            tables=_mapping(tables, "tables", "name to table"),
+            bags=_mapping(bags, "bags", "patient to array or path"),
             encoder=encoder,
             mpp=mpp,
             groups=groups,
             folds=folds,
-            followup=tuple(followup),
-            missing=missing,
+            followup=_names(followup),
+            missing=None if missing is None else _names(missing),
             match=match,
             rows=rows,
             duplicates=duplicates,
             name=name,
             options=options,
-            exclude=tuple(exclude),
+            exclude=_names(exclude),
         )
-        return cohort_of(given, allow_followup=allow_followup, priors=priors)
+        return cohort_of(
+            given,
+            allow_followup=_names(allow_followup),
+            priors=(priors,) if isinstance(priors, str | Path) else priors,
+        )
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
@@ -220,7 +226,7 @@ class CohortInterface:
         """
         from survfuse.cohort.cohort_folder import write_cohort
 
-        return write_cohort(cast("Cohort", self), Path(folder), force=force)
+        return write_cohort(cast("Cohort", self), _path(folder), force=force)
 
     def __repr__(self) -> str:
         from survfuse.cohort.cohort_display import as_text
@@ -231,3 +237,23 @@ class CohortInterface:
         from survfuse.cohort.cohort_display import as_html
 
         return as_html(cast("Cohort", self))
+
+
+def _names(given: Collection[str]) -> tuple[str, ...]:
+    """Names as a tuple; one text is one name."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _mapping(given: Any, name: str, of: str) -> dict[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise CohortError(
+            f"{name}: expected a mapping of names to a mapping or table ({of}), got "
+            f"{type(given).__name__}",
+        )
+    return dict(given or {})
+
+
+def _path(folder: Path | str) -> Path:
+    if not isinstance(folder, str | Path):
+        raise CohortError(f"folder: expected a path, got {type(folder).__name__}")
+    return Path(folder)

@@ -235,6 +235,13 @@ def _numbers_as_text(values: Any) -> Any:
 
 def _written(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Cells by column, written by pandas and read as CSV."""
+    for name, column in frame.items():
+        returns = [isinstance(cell, str) and "\r" in cell for cell in column]
+        if any(returns):
+            cell = column.iloc[returns.index(True)]
+            raise InputError(
+                f"column {name!r}: {cell[:40]!r} holds the character U+000D; remove it"
+            )
     text = frame.to_csv(index=False, header=False, lineterminator="\n")
     rows = list(csv.reader(io.StringIO(text, newline="")))
     cells = [[composed(cell) for cell in row] for row in rows]

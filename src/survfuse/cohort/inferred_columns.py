@@ -18,6 +18,8 @@ from survfuse.readers.cell_text import is_number, whole
 from survfuse.readers.matrices import MISSING
 
 MOST_CODES = 10
+MOSTLY = 0.8
+"""Share of numbers from which a column of texts is one of numbers, some mistyped."""
 """Whole numbers of so few values may be codes of categories."""
 FEWEST_TEXTS = 10
 """So many texts, all different, are ids or free text."""
@@ -161,7 +163,7 @@ def _no_input(
     if single and _ID.fullmatch(name):
         return "an id"
     words = not (numeric or isinstance(column.dtype, pd.CategoricalDtype))
-    if single and words and not all(map(is_number, known)):
+    if single and words and not _are_numbers(known):
         return (
             f"{different} different texts in {len(known)} patients: an id, or free text"
         )
@@ -179,9 +181,17 @@ def _fields(column: pd.Series[Any], known: Sequence[str]) -> dict[str, Any]:
         }
     if pd.api.types.is_bool_dtype(column.dtype):
         return {"kind": "nominal"}
-    if _is_numeric(column) or all(map(is_number, known)):
+    if _is_numeric(column) or _are_numbers(known):
         return {"kind": "numeric"}
     return {"kind": "nominal"}
+
+
+def _are_numbers(known: Sequence[str]) -> bool:
+    """Whether texts are numbers, but for some of many: those are then refused as cells."""
+    numbers = sum(is_number(text.replace(",", "")) for text in known)
+    if len(set(known)) <= MOST_CODES:
+        return all(map(is_number, known))
+    return numbers >= MOSTLY * len(known)
 
 
 def _is_numeric(column: pd.Series[Any]) -> bool:

@@ -131,7 +131,7 @@ def _slides(name: str, given: Mapping[str, Any]) -> Iterator[GivenSlide]:
                 path = Path(one).absolute()
                 yield slide or slide_id_of(path), str(patient), path
                 continue
-            values = np.asarray(one)
+            values = _array(one, f"bags: {name!r}, patient {patient!r}")
             if values.ndim not in (1, 2) or values.dtype.kind != "f":
                 raise CohortError(
                     f"bags: {name!r}, patient {patient!r}: expected an array (tiles, features) of "
@@ -139,6 +139,18 @@ def _slides(name: str, given: Mapping[str, Any]) -> Iterator[GivenSlide]:
                     f"{values.dtype} {values.shape}",
                 )
             yield slide, str(patient), np.atleast_2d(values)
+
+
+def _array(one: Any, where: str) -> Any:
+    """An array or a tensor as an array; masked tiles are refused."""
+    if np.ma.is_masked(one):
+        raise CohortError(
+            f"{where}: {int(np.ma.getmaskarray(one).sum())} masked values; leave those tiles out"
+        )
+    if hasattr(one, "detach"):
+        one = one.detach().cpu()
+        one = one.float() if str(one.dtype) == "torch.bfloat16" else one
+    return np.asarray(one)
 
 
 def _named(patient: str, bag: Any) -> list[tuple[str, Any]]:

@@ -12,9 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
+from survfuse._errors import InputError, listed
 from survfuse._places import held
+from survfuse._yaml import read_yaml
 from survfuse.cohort.cohort import Cohort
-from survfuse.config import RunConfig, build
+from survfuse.config import RunConfig, build, to_yaml
+from survfuse.evaluation.cell import OTHER
 from survfuse.evaluation.cells import Cells, Grid, Watcher
 from survfuse.evaluation.characteristics import characteristics
 from survfuse.evaluation.checks import Evidence, run_checks
@@ -139,6 +144,11 @@ def cross_validate(
         if wanted is not None:
             fields["crossval"][field] = wanted
     config = build(RunConfig, fields, where="cross_validate")
+    if not isinstance(cohort, Cohort):
+        raise InputError(
+            f"cohort: expected a Cohort, got {type(cohort).__name__}; a file is read by "
+            "survfuse.load_cohort(path)",
+        )
     with watch_cells(False if watcher is not None else progress) as shown:
         return run(
             config,
@@ -173,6 +183,8 @@ def run(
         )
     name = compared.name
     plan = CrossvalPlan.of(config, cohort, test, compared)
+    if place is not None:
+        refuse_other_model(place, plan.config)
     executor = executor or InlineExecutor()
     record: RunRecord = {
         "model": name,
@@ -205,6 +217,32 @@ def run(
         if place is not None:
             result.write(place)
     return result
+
+
+def refuse_other_model(out: Path, config: RunConfig) -> None:
+    """Refuse a folder that holds a finished run of a model with another configuration.
+
+    Raises
+    ------
+    InputError
+        Names the fields that differ.
+    """
+    path = out / "config.yaml"
+    if not path.is_file():
+        return
+    written, wanted = read_yaml(path), yaml.safe_load(to_yaml(config))
+    before = written.get("model") if isinstance(written, dict) else None
+    if not isinstance(before, dict):
+        return
+    fields = [
+        f"model.{section}"
+        for section, value in wanted["model"].items()
+        if section in before and before[section] != value
+    ]
+    if fields:
+        raise InputError(
+            f"{path}: {listed(fields)}: {OTHER}",
+        )
 
 
 def _result(
