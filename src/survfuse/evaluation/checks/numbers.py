@@ -41,8 +41,10 @@ def numbers_are_plausible(evidence: Evidence) -> Verdict:
     if not columns:
         return not_applicable("no numeric column")
     texts, remedies = [], []
+    tables = {column.data.name: column.data for column in columns}
+    copies = {name: data.copy_numbers() for name, data in tables.items()}
     for column in columns:
-        if column.name in column.data.copy_numbers():
+        if column.name in copies[column.data.name]:
             continue
         wrong = column.data.texts(column.name)[_doubted(column)]
         if len(wrong):
