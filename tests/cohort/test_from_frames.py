@@ -328,6 +328,8 @@ def test_odd_bags_are_refused() -> None:
     first = table["patient_id"].iloc[1]
     refuse("3 masked values", bags={"slides": {**whole, first: masked}})
     refuse("bags: expected a mapping", bags=np.ones((3, 4)))
+    refuse("mpp: expected µm per px above 0, got nan", bags={"s": whole}, mpp=np.nan)
+    refuse("encoder: expected a name, got 3", bags={"s": whole}, encoder=3)
 
 
 def test_leaks_are_refused() -> None:

@@ -171,6 +171,7 @@ def test_a_random_model_is_noted() -> None:
             r"^expected an estimator with fit\(X, y\) and predict\(X\)",
         ),
         ({}, r"^expected a SurvivalFusion"),
+        ({"": ridge()}, r"^a model has an empty name"),
     ],
 )
 def test_models_that_cannot_be_compared_are_refused(models: Any, match: str) -> None:

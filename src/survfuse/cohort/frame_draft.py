@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -221,6 +222,7 @@ class Draft(FrameTables):
         for key, value in (("encoder", given.encoder), ("mpp", given.mpp)):
             one = value.get(name) if isinstance(value, Mapping) else value
             section |= {} if one is None else {key: one}
+        _check_scale(what, section)
         if isinstance(bags, (str, Path)):
             self._sections[name] = {"packed": str(Path(bags).absolute()), **section}
             return
@@ -272,3 +274,12 @@ class Draft(FrameTables):
                     f"no table has this column as an input; they have {listed(sorted(found), 12)}",
                     hint=near_name(str(name), sorted(found)),
                 )
+
+
+def _check_scale(what: str, section: Mapping[str, Any]) -> None:
+    """Refuse an encoder that is no name, and µm per px that are none."""
+    encoder, mpp = section.get("encoder", ""), section.get("mpp", 1.0)
+    if not isinstance(encoder, str):
+        raise CohortError(f"{what}: encoder: expected a name, got {encoder!r}")
+    if not isinstance(mpp, (int, float)) or not 0 < mpp < math.inf:
+        raise CohortError(f"{what}: mpp: expected µm per px above 0, got {mpp!r}")

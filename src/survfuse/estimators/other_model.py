@@ -34,8 +34,8 @@ from survfuse.survival.calibration import centred_in_folds
 from survfuse.survival.degrees_of_freedom import Effective
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-OTHER_ERRORS = (ValueError, TypeError, ArithmeticError)
-"""By which estimators refuse data, or say that they do not converge."""
+OTHER_ERRORS = (ValueError, TypeError, ArithmeticError, SystemExit)
+"""By which estimators refuse data, or say that they do not converge; or would end the program."""
 NO_FOLD = -1
 """Inner fold of nobody."""
 

@@ -56,6 +56,10 @@ class ComparedModels:
         title, main = named.pop(own)
         title = name or title
         titles = [title, *(one for one, _ in named)]
+        if not all(titles):
+            raise ConfigError(
+                "a model has an empty name; give it one that tables can show"
+            )
         same = sorted({one for one in titles if titles.count(one) > 1})
         if same:
             raise ConfigError(
