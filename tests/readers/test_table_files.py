@@ -297,3 +297,13 @@ def test_no_encoding(tmp_path: Path, name: str) -> None:
         InputError, match=r"unknown encoding .*; expected one such as cp1"
     ):
         read_table(path, encoding=name)
+
+
+@pytest.mark.parametrize("name", ["Ömer", "Omer"])
+def test_utf8_that_is_declared_otherwise_is_doubted(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(f"id,a\n{name},1\nb,2\n", encoding="utf-8")
+    notes = read_table(path, encoding="cp1252").attrs["notes"]
+    assert any("its letters are UTF-8" in note for note in notes) == (name == "Ömer")
+    path.write_bytes(f"id,a\n{name},1\nb,2\n".encode("cp1252"))
+    assert read_table(path, encoding="cp1252").attrs["notes"] == ()

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from survfuse._errors import InputError
 from survfuse.readers.cell_text import composed
-from survfuse.readers.text_files import Limited, format_of_text, open_text, refusals
+from survfuse.readers.text_files import (
+    Limited,
+    begins_as_utf8,
+    format_of_text,
+    open_text,
+    refusals,
+)
 
 MOST_LINES, MOST_COLUMNS = 5_000_000, 2**21
 """What no table has more of."""
@@ -43,12 +49,15 @@ class Layout:
         Rows have one cell more than the header has names, as R writes row names.
     decimal_comma : bool
         Numbers have a decimal comma, and are read with a point.
+    encoding : str
+        Declared encoding of a text whose beginning is UTF-8 with letters beyond ASCII; else empty.
     """
 
     delimiter: str
     skipped: int
     row_names: bool
     decimal_comma: bool = False
+    encoding: str = ""
 
     def notes(self, path: Path) -> tuple[str, ...]:
         """Say what was not as the suffix promises."""
@@ -69,6 +78,11 @@ class Layout:
         if self.row_names:
             notes.append(
                 "rows have one cell more than the header: the first is read as 'row.names'",
+            )
+        if self.encoding:
+            notes.append(
+                f"its letters are UTF-8, and are read as {self.encoding}, as declared: é becomes "
+                "Ã©; take `encoding` out, unless they are right so",
             )
         return tuple(notes)
 
@@ -91,9 +105,10 @@ def layout_of(path: Path, encoding: str | None = None) -> Layout:
         lines = _sample(text)
     skipped = _comments(lines)
     usual = DELIMITERS[format_of_text(path)]
+    doubted = encoding if encoding and begins_as_utf8(path, encoding) else ""
     if skipped and lines[0].startswith("sep="):
         mark = lines[0].rstrip("\r\n")[4:]
-        return Layout(mark, skipped, row_names=False, decimal_comma=mark == ";")
+        return Layout(mark, skipped, False, mark == ";", doubted)
     delimiter = _delimiter(lines[skipped:], usual)
     header, *rows = _split(lines[skipped:], delimiter) or [[]]
     longer = {len(row) - len(header) for row in rows} == {1} and any(
@@ -101,7 +116,7 @@ def layout_of(path: Path, encoding: str | None = None) -> Layout:
     )
     commas = delimiter == ";" or (delimiter != "," and _decimal_commas(rows))
     row_names = longer and len(rows) > 1
-    return Layout(delimiter, skipped, row_names, commas)
+    return Layout(delimiter, skipped, row_names, commas, doubted)
 
 
 def _decimal_commas(rows: list[list[str]]) -> bool:

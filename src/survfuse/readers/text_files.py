@@ -39,6 +39,7 @@ _ESCAPES = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-esca
 _USUAL = ("cp1252", "latin-1", "cp1250", "mac-roman")
 """Encodings that Excel and other programs of one byte per letter write, most frequent first."""
 _SHOWN = 40  # characters
+_BEGINNING = 2**20  # bytes
 
 
 _XENA = ("clinicalmatrix", "hiseqv2", "hiseqv2_pancan", "hiseqv2_percentile")
@@ -120,6 +121,20 @@ def open_bytes(
             if start.startswith(known.lower()):
                 raise InputError(f"{path}: {what}")
         yield buffered, stream
+
+
+def begins_as_utf8(path: Path, encoding: str) -> bool:
+    """Whether a text declared to be in another encoding begins as UTF-8 that is no ASCII."""
+    codec = check_encoding(path, encoding)
+    if codec.startswith("utf"):
+        return False
+    with open_bytes(path) as (file, _):
+        start = file.read(_BEGINNING)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return not text.isascii()
 
 
 def is_wide(codec: str | None) -> bool:
