@@ -162,8 +162,8 @@ def _no_input(
     single = different == len(known) >= FEWEST_TEXTS
     if single and _ID.fullmatch(name):
         return "an id"
-    words = not (numeric or isinstance(column.dtype, pd.CategoricalDtype))
-    if single and words and not _are_numbers(known):
+    is_text = not (numeric or isinstance(column.dtype, pd.CategoricalDtype))
+    if single and is_text and not _are_numbers(known):
         return (
             f"{different} different texts in {len(known)} patients: an id, or free text"
         )

@@ -202,13 +202,13 @@ def named_like_time(name: str) -> bool:
     >>> list(map(named_like_time, ["OS.time", "days_to_death", "age_years", "months_ill"]))
     [True, True, False, False]
     """
-    words = {*words_of(name)}
-    is_span = bool({"to", "from", "until"} & words)
-    if words & {"birth", "age"} or (words & {"diagnosis", "initial"} and not is_span):
+    terms = {*words_of(name)}
+    is_span = bool({"to", "from", "until"} & terms)
+    if terms & {"birth", "age"} or (terms & {"diagnosis", "initial"} and not is_span):
         return False
     joined = "".join(words_of(name))
-    says_time = words & TIMES or joined.endswith((*TIMES,)) or "timeto" in joined
-    says_outcome = named_like_outcome(name) or endpoint_of(name) or words <= _FOLLOWED
+    says_time = terms & TIMES or joined.endswith((*TIMES,)) or "timeto" in joined
+    says_outcome = named_like_outcome(name) or endpoint_of(name) or terms <= _FOLLOWED
     return bool(says_time and (is_span or says_outcome))
 
 
@@ -230,9 +230,9 @@ def _is_status(name: str, cells: pd.Series[str]) -> bool:
     meanings = set(map(says_event, values))
     if meanings == {True, False} and _LIFE_WORDS & {*words_of(" ".join(values))}:
         return True  # dead and alive, whatever the column is called
-    words = {*words_of(name)}
-    if words & {"time", "date", "age", "cause", *MEASURES}:
+    terms = {*words_of(name)}
+    if terms & {"time", "date", "age", "cause", *MEASURES}:
         return False
     is_flag = values in _LETTERS or any(map(values.issubset, _FLAGS))
-    is_named = named_like_outcome(name) or words == {"relapse"} or free_of(name)
+    is_named = named_like_outcome(name) or terms == {"relapse"} or free_of(name)
     return is_named and (is_flag or None not in meanings)

@@ -78,7 +78,7 @@ def put_endpoint(
     put_polarity(section, endpoint.status, frame[endpoint.status])
     if endpoint.key in ENDPOINTS:
         section.add("endpoint", ENDPOINTS[endpoint.key], "by the names of its columns")
-    unknown = {word for name in endpoint.columns for word in unknown_words(frame[name])}
+    unknown = {term for name in endpoint.columns for term in unknown_words(frame[name])}
     unknown -= set(MISSING)
     if unknown:
         section.add(

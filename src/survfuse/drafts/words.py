@@ -86,11 +86,11 @@ def endpoint_of(name: str) -> str:
     >>> [endpoint_of(name) for name in ("PFI.time", "vital_status", "days_to_recurrence", "event")]
     ['pfi', 'os', 'rfs', '']
     """
-    words = words_of(name)
-    for word in words:
-        if word in ENDPOINTS:
-            return word
-    joined = "".join(words)
+    terms = words_of(name)
+    for term in terms:
+        if term in ENDPOINTS:
+            return term
+    joined = "".join(terms)
     for part, endpoint in _SPELLED.items():
         if part in joined:
             return endpoint
@@ -112,7 +112,7 @@ def unit_of_name(name: str) -> str:
     >>> unit_of_name("survival_months"), unit_of_name("OS.time")
     ('months', '')
     """
-    units = {MEASURES[word] for word in words_of(name) if word in MEASURES}
+    units = {MEASURES[term] for term in words_of(name) if term in MEASURES}
     return units.pop() if len(units) == 1 else ""
 
 

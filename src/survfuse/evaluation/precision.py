@@ -188,9 +188,9 @@ def measured(
     numbers = np.random.default_rng(0).permutation(len(groups)) % GROUPS
     left_out = []
     for number in range(GROUPS):
-        kept = groups[numbers != number]
-        plain, share = parts(frozenset(kept))
-        plain *= len(kept) / len(groups)
+        rest = groups[numbers != number]
+        plain, share = parts(frozenset(rest))
+        plain *= len(rest) / len(groups)
         left_out.append(replace(whole, plain=plain, share=share))
     growth = np.mean([one.plain for one in left_out]) / whole.plain - 1
     more_share = np.mean([one.share for one in left_out]) - whole.share

@@ -48,8 +48,8 @@ def answers(question: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
             return
         about |= _shape(sheet)
         rows = sheet.to_python()
-    errors, bare = _faults(question["path"], question["format"], sheet.name)
-    yield about | {"bare": [_cell(*place) for place in bare[:1000]]}, b""
+    errors, plain = _faults(question["path"], question["format"], sheet.name)
+    yield about | {"bare": [_cell(*place) for place in plain[:1000]]}, b""
     top, left = sheet.start or (0, 0)
     for start in range(0, len(rows), ROWS):
         texts = [list(map(_text, row)) for row in rows[start : start + ROWS]]
@@ -120,9 +120,9 @@ def _faults(
         if not _SUSPECT[suffix].search(archive.read(member)):
             return {}, []
         with archive.open(member) as file:
-            found = dict(_ods(file, name) if suffix == ".ods" else _xlsx(file))
-    errors = {place: error for place, error in found.items() if error is not None}
-    return errors, sorted(found.keys() - errors)
+            cells_read = dict(_ods(file, name) if suffix == ".ods" else _xlsx(file))
+    errors = {place: error for place, error in cells_read.items() if error is not None}
+    return errors, sorted(cells_read.keys() - errors)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> str:
@@ -216,11 +216,11 @@ def _ods_fault(
     about: dict[str, str],
 ) -> str | None:
     """Return the error in a cell with a formula, None where it has no value, else nothing."""
-    shown = "".join(element.itertext()).strip()
+    displayed = "".join(element.itertext()).strip()
     is_error = any(
         key.endswith("value-type") and value == "error"
         for key, value in element.attrib.items()
     )
-    if is_error or re.fullmatch(r"Err:\d+|#[A-Z0-9/]+[!?]?", shown):
-        return shown or "#VALUE!"
+    if is_error or re.fullmatch(r"Err:\d+|#[A-Z0-9/]+[!?]?", displayed):
+        return displayed or "#VALUE!"
     return "" if "value-type" in about else None

@@ -168,7 +168,7 @@ def _text(value: Any, where: str) -> str:
 
 def _level(name: str, text: str) -> str:
     """Write a level as the challenge does, and a word for "not known" as `MISSING` has it."""
-    known = {word.casefold(): word for word in (*MISSING, *LEVELS.get(name, ()))}
+    known = {term.casefold(): term for term in (*MISSING, *LEVELS.get(name, ()))}
     return known.get(" ".join(text.split()).casefold(), text)
 
 

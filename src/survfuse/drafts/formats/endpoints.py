@@ -99,7 +99,7 @@ def _put_endpoint(
     section.add("endpoint", ENDPOINTS.get(endpoint.key, endpoint.key))
     columns = (*endpoint.time, endpoint.status)
     put_missing(
-        section, [word for name in columns for word in unknown_words(frame[name])]
+        section, [term for name in columns for term in unknown_words(frame[name])]
     )
     _put_exclusion(section, table, endpoint, patient, times)
 
@@ -137,9 +137,9 @@ def first_filled(table: GivenTable, columns: Sequence[str]) -> FloatArray:
     return values
 
 
-def put_missing(section: Section, words: Collection[str]) -> None:
+def put_missing(section: Section, terms: Collection[str]) -> None:
     """Write the cells that mean "not known", where they are more than the usual ones."""
-    extra = sorted(set(words) - set(MISSING))
+    extra = sorted(set(terms) - set(MISSING))
     if extra:
         section.add("missing", [*MISSING, *extra], f"found: {listed(extra)}")
 

@@ -58,8 +58,8 @@ def draft_gdc(given: Given) -> Draft:
     inputs = [fields[name] for name in _INPUTS if name in fields]
     used = [*(fields[name] for name in _TIMES), status, *inputs]
     table = _one_row_per_case(draft, table, patient, used)
-    words = {*known(table.frame[status])}
-    values = {word: bit for word, bit in _WORDS.items() if word in words}
+    terms = {*known(table.frame[status])}
+    values = {term: bit for term, bit in _WORDS.items() if term in terms}
     endpoint = NamedEndpoint(
         "os",
         tuple(fields[name] for name in _TIMES),
