@@ -133,7 +133,7 @@ def test_genes_may_lie_in_rows() -> None:
     )
     straight = made(table, expression=rna, expression_unit="log2tpm")
     assert turned.fingerprint() == straight.fingerprint() == column.fingerprint()
-    with pytest.raises(CohortError, match="orientation: genes_by_patients"):
+    with pytest.raises(CohortError, match="orientation='genes_by_patients'"):
         made(table, expression=by_gene, expression_unit="log2tpm")
 
 
