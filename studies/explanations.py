@@ -83,7 +83,7 @@ def deletion(out: Path) -> list[dict[str, Any]]:
     """
     cohort, _ = cohort_of(out, "additive-300", **ADDITIVE)
     train, held = halves(cohort)
-    model = sf.SurvivalFusion(**ATTENTION).fit(cohort, train)
+    model = sf.SurvivalFusion(**ATTENTION).fit(cohort, patients=train)
     explanation = explain(model, cohort, held)
     gaps: dict[str, list[float]] = {"contribution": [], "attention": [], "random": []}
     rng = np.random.default_rng(0)
@@ -142,7 +142,7 @@ def planted_slides(out: Path) -> list[dict[str, Any]]:
     train, held = halves(cohort)
     rows = []
     for name, parameters in SLIDE_MODELS.items():
-        model = sf.SurvivalFusion(**parameters).fit(cohort, train)
+        model = sf.SurvivalFusion(**parameters).fit(cohort, patients=train)
         explanation = explain(model, cohort, held)
         means: dict[int, list[float]] = {TUMOUR: [], IMMUNE: []}
         bag = cohort.modalities["slides"]
@@ -188,7 +188,7 @@ def planted_composition(out: Path) -> list[dict[str, Any]]:
     train, held = halves(cohort)
     rows = []
     for name, parameters in SLIDE_MODELS.items():
-        model = sf.SurvivalFusion(**parameters).fit(cohort, train)
+        model = sf.SurvivalFusion(**parameters).fit(cohort, patients=train)
         explanation = explain(model, cohort, held)
         scores, kinds, bag = [], [], cohort.modalities["slides"]
         for patient, tiles in tile_tables(explanation.explained, "slides"):
@@ -273,7 +273,7 @@ def interaction(out: Path) -> list[dict[str, Any]]:
     train, held = halves(cohort)
     rows = []
     for name, model in (("anchored", sf.SurvivalFusion(anchor_bags="mean")),):
-        shares = explain(model.fit(cohort, train), cohort, held).shares
+        shares = explain(model.fit(cohort, patients=train), cohort, held).shares
         rows += [{"model": name, **row} for row in shares.round(3).to_dict("records")]
     return rows
 
@@ -346,7 +346,9 @@ def random_network(out: Path) -> list[dict[str, Any]]:
     """A network that was not trained: correlation of its tile maps and gene weights with the trained one's."""
     cohort, _ = cohort_of(out, "additive-300", **ADDITIVE)
     train, held = halves(cohort)
-    trained = explain(sf.SurvivalFusion(**ATTENTION).fit(cohort, train), cohort, held)
+    trained = explain(
+        sf.SurvivalFusion(**ATTENTION).fit(cohort, patients=train), cohort, held
+    )
     real = {
         patient: tiles["tile_risk"].to_numpy()
         for patient, tiles in tile_tables(trained.explained, "slides")
@@ -355,7 +357,7 @@ def random_network(out: Path) -> list[dict[str, Any]]:
     for seed in range(5):
         untrained = sf.SurvivalFusion(
             **{**ATTENTION, "epochs": 1, "learning_rate": 1e-12, "seed": 100 + seed}
-        ).fit(cohort, train)
+        ).fit(cohort, patients=train)
         other = explain(untrained, cohort, held)
         rhos = []
         for patient, tiles in tile_tables(other.explained, "slides"):

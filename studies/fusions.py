@@ -172,7 +172,7 @@ def costs(cohort: Cohort, split: Split, label: str, paper: bool) -> pd.DataFrame
     rows = []
     for name, config in configs.items():
         started = time.perf_counter()
-        model = sf.SurvivalFusion.from_config(config).fit(cohort, split.train)
+        model = sf.SurvivalFusion.from_config(config).fit(cohort, patients=split.train)
         seconds = time.perf_counter() - started
         assert model.fitted is not None
         rows.append(

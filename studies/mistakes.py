@@ -161,7 +161,7 @@ def numbers() -> None:
                         table,
                         {"age": {"kind": "numeric"}},
                     )
-                    model = sf.SurvivalFusion(device="cpu").fit(data, ids[:60])
+                    model = sf.SurvivalFusion(device="cpu").fit(data, patients=ids[:60])
             except (SurvfuseError, RuntimeWarning) as error:
                 print(f"{name}: {type(error).__name__}: {error}")
                 break

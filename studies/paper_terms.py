@@ -99,7 +99,7 @@ def main() -> None:
     splits, _ = splits_of(cohort, CrossvalConfig())
     rows, shares = [], []
     for split in splits:
-        model = sf.SurvivalFusion.from_config(config).fit(cohort, split.train)
+        model = sf.SurvivalFusion.from_config(config).fit(cohort, patients=split.train)
         explained = explain(model, cohort, split.test).explained
         shares.append(main_share(explained))
         for row in compared(explained, split.train, cohort):

@@ -144,7 +144,9 @@ def read_structured(y: Any) -> tuple[BoolArray, FloatArray]:
         "such as cohort.y or Surv.from_arrays(event, time)"
     )
     if not is_structured(y):
-        raise InputError(f"{expected}; got {type(y).__name__}")
+        raise InputError(
+            f"{expected}; got {type(y).__name__} (ids of patients go to `patients=`)"
+        )
     names: Sequence[str] = y.dtype.names
     if len(names) != 2 or y.ndim != 1:
         raise InputError(
