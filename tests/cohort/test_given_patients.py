@@ -39,7 +39,11 @@ def test_ids_may_stand_in_the_place_of_the_outcome(kind: type) -> None:
     assert outcome_or_patients(given, None) == (None, ["001", "002"])
 
 
-@pytest.mark.parametrize("y", ["001", [], [1, 2], np.ones(2), 7])
+def test_no_ids_are_ids_that_training_refuses() -> None:
+    assert outcome_or_patients([], None) == (None, [])
+
+
+@pytest.mark.parametrize("y", ["001", [1, 2], np.ones(2), 7])
 def test_other_things_are_neither(y: object) -> None:
     with pytest.raises(InputError, match=r"^y: expected a structured array"):
         outcome_or_patients(y, None)

@@ -51,25 +51,25 @@ def test_training_patients_are_checked(cohort: Cohort, tmp_path: Path) -> None:
         CohortError,
         match=r"^no outcome for training patients: nobody$",
     ):
-        quick().fit(cohort, patients=["001", "nobody"])
+        quick().fit(cohort, ["001", "nobody"])
     with pytest.raises(
         CohortError,
         match=r"^training patients are given more than once; each may appear once$",
     ):
-        quick().fit(cohort, patients=["001", "002", "001"])
+        quick().fit(cohort, ["001", "002", "001"])
     with pytest.raises(
         CohortError,
         match=r"^none of the 2 training patients has an event; nothing can be learned$",
     ):
-        quick().fit(cohort, patients=["001", "003"])
+        quick().fit(cohort, ["001", "003"])
     with pytest.raises(
         CohortError,
         match=r"^2 inner folds need at least 2 training patients with the event, got 1; "
         r"train on more with the event$",
     ):
-        quick().fit(cohort, patients=["001", "002", "003"])
+        quick().fit(cohort, ["001", "002", "003"])
     with pytest.raises(CohortError, match=r"training patients|patients"):
-        quick().fit(cohort, patients=[])
+        quick().fit(cohort, [])
 
 
 def test_patients_whose_outcome_is_not_known_are_not_trained_on(tmp_path: Path) -> None:

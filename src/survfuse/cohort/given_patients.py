@@ -81,8 +81,9 @@ def outcome_or_patients(
     """
     if y is None or is_structured(y):
         return y, patients
-    ids = list(y) if isinstance(y, Iterable) and not isinstance(y, str) else []
-    if not ids or not all(isinstance(one, str) for one in ids):
+    several = isinstance(y, Iterable) and not isinstance(y, str)
+    ids = list(y) if several else []
+    if not several or not all(isinstance(one, str) for one in ids):
         read_structured(y)
     if patients is not None:
         raise InputError("patients are given twice; give them once")

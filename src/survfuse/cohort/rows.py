@@ -144,9 +144,7 @@ def read_structured(y: Any) -> tuple[BoolArray, FloatArray]:
         "such as cohort.y or Surv.from_arrays(event, time)"
     )
     if not is_structured(y):
-        raise InputError(
-            f"{expected}; got {type(y).__name__} (ids of patients go to `patients=`)"
-        )
+        raise InputError(f"{expected}; got {type(y).__name__}")
     names: Sequence[str] = y.dtype.names
     if len(names) != 2 or y.ndim != 1:
         raise InputError(
