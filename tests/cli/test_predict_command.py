@@ -17,24 +17,6 @@ from survfuse._errors import InputError
 from survfuse.evaluation.predictions import evaluate
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small(tmp_path_factory.mktemp("cohort")).write()
-
-
-@pytest.fixture(scope="module")
-def bundle(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = survfuse.SurvivalFusion(
-        epochs=2,
-        selection="last",
-        calibration="breslow",
-        device="cpu",
-    )
-    return model.fit(survfuse.load_cohort(cohort)).save(
-        tmp_path_factory.mktemp("bundle") / "b",
-    )
-
-
 def test_predicting_strange_patients_notes_what_is_strange(
     command: Command,
     bundle: Path,

@@ -35,24 +35,6 @@ KAPLAN_MEIER = (
 QUICK_RUN = (*SETTINGS, *FOLDS, "--set=crossval.networks=false", HORIZONS)
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small(tmp_path_factory.mktemp("cohort")).write()
-
-
-@pytest.fixture(scope="module")
-def bundle(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = survfuse.SurvivalFusion(
-        epochs=2,
-        selection="last",
-        calibration="breslow",
-        device="cpu",
-    )
-    return model.fit(survfuse.load_cohort(cohort)).save(
-        tmp_path_factory.mktemp("bundle") / "b",
-    )
-
-
 @pytest.mark.slow
 def test_a_prior_is_cross_validated_trained_on_and_carried_by_the_bundle(
     command: Command,

@@ -19,6 +19,7 @@ from survfuse.cli.map_options import (
     print_maps,
 )
 from survfuse.cli.options import (
+    BundleFolder,
     CohortFile,
     EndpointName,
     OutFolder,
@@ -31,10 +32,7 @@ MOST_NOTES = 10  # printed; all are in the folder
 
 
 def explain(
-    bundle: Annotated[
-        Path,
-        typer.Argument(help="Bundle that `train` wrote.", show_default=False),
-    ],
+    bundle: BundleFolder,
     cohort: CohortFile,
     out: OutFolder,
     patients: Annotated[

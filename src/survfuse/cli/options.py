@@ -32,6 +32,10 @@ CohortFile = Annotated[
     Path,
     typer.Argument(help="Cohort file (cohort.yaml).", show_default=False),
 ]
+BundleFolder = Annotated[
+    Path,
+    typer.Argument(help="Bundle that `train` wrote.", show_default=False),
+]
 OutFolder = Annotated[
     Path,
     option("Folder for the results.", "-o", "--out", show_default=False),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from survfuse.cli.options import CohortFile, option
+from survfuse.cli.options import BundleFolder, CohortFile, option
 
 MOST_NOTES = 20  # printed; all are in the JSON
 START = b"patient_id,log_risk,predicted_time"
@@ -15,10 +15,7 @@ START = b"patient_id,log_risk,predicted_time"
 
 
 def predict(
-    bundle: Annotated[
-        Path,
-        typer.Argument(help="Bundle that `train` wrote.", show_default=False),
-    ],
+    bundle: BundleFolder,
     cohort: CohortFile,
     out: Annotated[
         Path,

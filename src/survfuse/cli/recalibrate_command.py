@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from survfuse.cli.options import (
+    BundleFolder,
     CohortFile,
     EndpointName,
     JsonFile,
@@ -23,10 +24,7 @@ NAMES = {
 
 
 def recalibrate(
-    bundle: Annotated[
-        Path,
-        typer.Argument(help="Bundle that `train` wrote.", show_default=False),
-    ],
+    bundle: BundleFolder,
     cohort: CohortFile,
     out: Annotated[
         Path,
